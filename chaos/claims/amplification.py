@@ -1,0 +1,86 @@
+"""How much more work does a failure make? `to_amplify(at_most=)`: attempts at the callee per user request.
+
+Every retry of every caller on the way down adds to it, so it is counted where it arrives: a thing is one user request with
+all the attempts it caused on the edge, 0 included. A mean hides a rare storm: `per_request_at_most` claims of each one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict
+
+from chaos.claims.claim import Claim, Judgement, Levels, written
+from chaos.claims.explanation import confidence, counted
+from chaos.claims.retries import CALLER_SIDE, ENOUGH
+from chaos.claims.subjects import EdgeSubject
+from chaos.errors import InvalidValue
+from chaos.model.injection import Side
+from chaos.model.outcome import Outcome
+from chaos.model.window import WindowEvidence
+from chaos.stats.means import MeanDecision, judge_mean
+
+
+class Amplify(Claim[EdgeSubject]):
+    """The mean number of attempts per user request stays within its bound, and that of each one if claimed."""
+
+    def __init__(self, *, at_most: float, per_request_at_most: int | None = None) -> None:
+        if isinstance(at_most, bool) or not isinstance(at_most, (int, float)) or not 0 < at_most < math.inf:
+            raise InvalidValue(f"at_most is {at_most!r}: give a number of attempts per user request above 0, at_most=1.5")
+        if per_request_at_most is not None and (
+            isinstance(per_request_at_most, bool) or not isinstance(per_request_at_most, int) or per_request_at_most < 1
+        ):
+            raise InvalidValue(f"per_request_at_most is {per_request_at_most!r}: give a whole number of attempts, at least 1")
+        self.at_most = float(at_most)
+        self.each = per_request_at_most
+        self.text = written("to_amplify", at_most=at_most, per_request_at_most=per_request_at_most)
+
+    def refusal(self, subject: EdgeSubject) -> str:
+        return CALLER_SIDE if subject.side is Side.CALLER else ""
+
+    def judge(self, subject: EdgeSubject, levels: Levels) -> Judgement:
+        attempts: Counter[int] = Counter()
+        for call in subject.calls:
+            attempts[call.sequence] += call.tries
+        sequences = subject.requests["sequence"]
+        values = [attempts[sequence] for sequence in sequences]
+        decision = judge_mean(values, at_most=self.at_most, alpha_held=levels.held, alpha_violated=levels.violated)
+        limit = math.inf if self.each is None else self.each
+        storms = [sequence for sequence, number in zip(sequences, values, strict=True) if number > limit]
+        above = storms or [sequence for sequence, number in zip(sequences, values, strict=True) if number > self.at_most]
+        unsure = self._unsure(decision, subject.window)
+        outcome = Outcome.VIOLATED if storms else Outcome.INCONCLUSIVE if unsure else decision.outcome
+        return Judgement(
+            outcome=outcome,
+            summary=self._summary(decision, len(storms)),
+            reason="" if storms else unsure,
+            measured=decision.mean,
+            threshold=self.at_most,
+            unit="attempts per user request",
+            requests=decision.requests,
+            figures={**{name: value for name, value in asdict(decision).items() if name != "outcome"}, "storms": len(storms)},
+            culprits=frozenset(above),
+        )
+
+    def _unsure(self, decision: MeanDecision, window: WindowEvidence) -> str:
+        """Why the mean decides nothing, with the next step; empty if it does."""
+        if window.cut_short:
+            return "the window was cut short, and a mean needs one whose length was fixed beforehand; repeat it"
+        if decision.requests < ENOUGH:
+            return f"too few: {ENOUGH} user requests are needed; make the window longer, or the rate higher"
+        if decision.outcome is Outcome.INCONCLUSIVE:
+            return "the mean varies too much to be told from what is claimed; make the window longer, or claim less"
+        return ""
+
+    def _summary(self, decision: MeanDecision, storms: int) -> str:
+        bounds = {
+            Outcome.HELD: f"at most {decision.upper:.3g} with {confidence(decision.alpha_held)} confidence",
+            Outcome.VIOLATED: f"at least {decision.lower:.3g} with {confidence(decision.alpha_violated)} confidence",
+            Outcome.INCONCLUSIVE: f"at most {decision.upper:.3g} with {confidence(decision.alpha_held)} confidence",
+        }
+        each = f" and {self.each} for each" if self.each is not None else ""
+        many = f"; {counted(storms, 'user request')} above that, and one violates" if storms else ""
+        return (
+            f"{decision.mean:.3g} attempts per user request, {bounds[decision.outcome]}, {decision.maximum:.0f} for the worst; "
+            f"claimed {self.at_most:g}{each}; {counted(decision.requests, 'user request')}{many}"
+        )

@@ -1,0 +1,217 @@
+"""How is a claim made? `expect(window).to_...`: every claim there is, with its thresholds, on one screen.
+
+`expect` picks what can be claimed of its subject; each method builds one `Claim` and has it judged: at once on a closed
+window, when the block ends on an open one. `judging` does the work, `Ledger.settle` writes the verdict down and raises it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from typing import Final, Generic, Literal, ParamSpec, overload
+
+from chaos.claims.amplification import Amplify
+from chaos.claims.answers import Return
+from chaos.claims.claim import Claim, Levels, S
+from chaos.claims.differences import By, DifferFrom, Direction, NotDifferFrom
+from chaos.claims.judging import undecided, verdict_on
+from chaos.claims.response_times import RespondWithin
+from chaos.claims.retries import NotRetry, Retry
+from chaos.claims.spacing import SpaceRetries
+from chaos.claims.subjects import EdgeSubject, WindowSubject
+from chaos.claims.success import Succeed, Sustain
+from chaos.claims.timeouts import TimeOutWithin
+from chaos.errors import Inconclusive, InvalidValue
+from chaos.model.outcome import Outcome
+from chaos.model.verdict import Ledger, Verdict
+from chaos.model.window import EdgeWindow, Window
+from chaos.stats.levels import ALPHA_HELD, alpha_violated
+
+P = ParamSpec("P")
+Duration = str | timedelta
+"""`"2s"`, `"500ms"` or a timedelta."""
+Share = str | float
+"""`"99%"` up to `"100%"`, or a number between 0 and 1, both excluded."""
+
+_expectations: Final = itertools.count()
+
+
+class Pending:
+    """The verdict of a claim on a window that was still open: there when its block has ended."""
+
+    def __init__(self, claim: str, window: Window) -> None:
+        self.claim = claim
+        self._window = window
+        self._verdict: Verdict | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Raises Inconclusive while there is none."""
+        if self._verdict is None:
+            raise Inconclusive(f"{self._window.name}: {self.claim} is not judged yet: read its verdict after the block has ended")
+        return self._verdict
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.verdict.outcome
+
+    def __repr__(self) -> str:
+        return f"<{self.claim}: {self._verdict.outcome if self._verdict else 'pending'}>"
+
+
+class _Expectation(Generic[S]):
+    """What all subjects share: the ledger, and when a claim is judged."""
+
+    def __init__(
+        self, window: Window, name: Callable[[], str], subject: Callable[[], S], *, soft: bool, allow_vacuous: bool
+    ) -> None:
+        self._window = window
+        self._name = name
+        self._subject = subject
+        self._soft = soft
+        self._allow_vacuous = allow_vacuous
+        self._number = next(_expectations)
+        self._ledger.unfinished[self._number] = f"expect({name()})"
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._window.ledger
+
+    def _claim(self, kind: Callable[P, Claim[S]], *args: P.args, **kwargs: P.kwargs) -> Verdict | Pending:
+        self._ledger.unfinished.pop(self._number, None)
+        claim = kind(*args, **kwargs)
+        levels = Levels(
+            held=ALPHA_HELD,
+            violated=alpha_violated(experiments=self._ledger.experiments, claim=self._ledger.number()),
+        )
+        if self._window.closed:
+            return self._ledger.settle(self._judged(claim, levels), soft=self._soft)
+        pending = Pending(claim.text, self._window)
+        self._window.when_closed(lambda _: self._settle_later(pending, claim, levels))
+        return pending
+
+    def _settle_later(self, pending: Pending, claim: Claim[S], levels: Levels) -> None:
+        pending._verdict = self._judged(claim, levels)
+        self._ledger.settle(pending._verdict, soft=self._soft)
+
+    def _judged(self, claim: Claim[S], levels: Levels) -> Verdict:
+        try:
+            return verdict_on(claim, self._subject(), levels, allow_vacuous=self._allow_vacuous)
+        except Inconclusive as missing:  # evidence that was not gathered: an edge nobody observed, a window still open
+            return undecided(claim.text, self._name(), str(missing))
+
+
+class WindowClaims(_Expectation[WindowSubject]):
+    """What can be claimed of the user requests of a window (docs/reference/claims.md)."""
+
+    def to_succeed(self, at_least: Share = "99%", *, ok: Collection[int] = (), burst: float = 1) -> Verdict | Pending:
+        """At least so many requests are answered without an error.
+
+        `ok`: statuses from 400 that count as success. `burst`: mean length of bursts of failures to be prepared for.
+        """
+        return self._claim(Succeed, at_least, ok=ok, burst=burst)
+
+    def to_respond_within(
+        self, duration: Duration, *, at: str = "p95", of: Literal["all", "ok"] = "all", closed: bool = False
+    ) -> Verdict | Pending:
+        """The latency at a quantile, from the scheduled start to the last byte, is at most `duration`.
+
+        `of="ok"` looks at successful requests only. `closed=True` accepts that `users=` leaves slow times under-sampled.
+        """
+        return self._claim(RespondWithin, duration, at=at, of=of, closed=closed)
+
+    def to_return(
+        self,
+        *,
+        status: int | Collection[int] | None = None,
+        containing: str | bytes | None = None,
+        json: Mapping[str, object] | None = None,
+        header: Mapping[str, str | None] | None = None,
+        at_least: Share = "99%",
+    ) -> Verdict | Pending:
+        """At least so many requests get an answer that has everything named here.
+
+        `json` maps paths to values: `{"reviews[0].rating.stars": 5}`. `header` maps names to values, None = absent.
+        """
+        return self._claim(Return, status=status, containing=containing, json=json, header=header, at_least=at_least)
+
+    def to_sustain(self, rate: str | float, *, ok: Collection[int] = (), burst: float = 1) -> Verdict | Pending:
+        """At least so many requests per second, of those the load offers, are answered without an error."""
+        return self._claim(Sustain, rate, ok=ok, burst=burst)
+
+    def not_to_differ_from(self, other: Window, *, by: By | None = None, direction: Direction = "worse") -> Verdict | Pending:
+        """Shown to be as good as `other`, within margins: 1 percentage point of success, 25 % of p50 and of p95.
+
+        `by` replaces margins: `{"success": "2%", "latency": "50%"}` or `{"latency": "20ms"}`.
+        """
+        return self._claim(NotDifferFrom, other, by=by, direction=direction)
+
+    def to_differ_from(self, other: Window, *, by: By | None = None, direction: Direction = "worse") -> Verdict | Pending:
+        """Shown to be worse than `other` (or different, with `direction="both"`) by more than a margin."""
+        return self._claim(DifferFrom, other, by=by, direction=direction)
+
+
+class EdgeClaims(_Expectation[EdgeSubject]):
+    """What can be claimed of the calls on an edge in a window (docs/reference/claims.md)."""
+
+    def to_time_out_within(self, duration: Duration, *, at_least: Share = "95%") -> Verdict | Pending:
+        """At least so many of the delayed calls are given up, by mesh or application, within `duration`."""
+        return self._claim(TimeOutWithin, duration, at_least=at_least)
+
+    def to_retry(
+        self,
+        *,
+        at_most: int | None = None,
+        at_least: int | None = None,
+        share: Share = "95%",
+        never: Collection[str] = ("POST", "PATCH"),
+    ) -> Verdict | Pending:
+        """No call is retried more often than `at_most`; `share` of those that failed are retried `at_least` times.
+
+        `never`: methods of which one retry violates the claim (gRPC calls, which are all POST, are not meant).
+        """
+        return self._claim(Retry, at_most=at_most, at_least=at_least, share=share, never=never)
+
+    def not_to_retry(self) -> Verdict | Pending:
+        """No failed call is tried again."""
+        return self._claim(NotRetry)
+
+    def to_space_retries(self, at_least: Duration) -> Verdict | Pending:
+        """Between the end of an attempt and the start of the next of the same call lies at least so much time, always."""
+        return self._claim(SpaceRetries, at_least)
+
+    def to_amplify(self, *, at_most: float, per_request_at_most: int | None = None) -> Verdict | Pending:
+        """The mean number of attempts at the callee per user request is at most so large; and that of each one."""
+        return self._claim(Amplify, at_most=at_most, per_request_at_most=per_request_at_most)
+
+
+@overload
+def expect(subject: Window, *, soft: bool = False, allow_vacuous: bool = False) -> WindowClaims: ...
+@overload
+def expect(subject: EdgeWindow, *, soft: bool = False, allow_vacuous: bool = False) -> EdgeClaims: ...
+def expect(subject: Window | EdgeWindow, *, soft: bool = False, allow_vacuous: bool = False) -> WindowClaims | EdgeClaims:
+    """Claim something of a window, or of an edge in a window.
+
+    On a closed window a claim is judged at once: `Violated` (an AssertionError) if it does not hold, `Inconclusive` if the
+    evidence does not carry a verdict. On an open window it is registered, and judged when the window's block ends.
+
+    soft: write the verdict into the experiment's ledger, and go on; what did not hold is raised after the call phase.
+    allow_vacuous: judge also what could not have failed.
+    """
+    if isinstance(subject, Window):
+        return WindowClaims(
+            subject, lambda: subject.name, lambda: WindowSubject(subject.evidence), soft=soft, allow_vacuous=allow_vacuous
+        )
+    if isinstance(subject, EdgeWindow):
+        return EdgeClaims(
+            subject.window,
+            lambda: subject.name,
+            lambda: EdgeSubject(subject.window.evidence, subject.evidence),
+            soft=soft,
+            allow_vacuous=allow_vacuous,
+        )
+    raise InvalidValue(
+        f"expect({subject!r}): claims are made of a window or of an edge in a window, expect(during) or "
+        'expect(during.edge("a -> b")); of a number or a condition write a plain assert'
+    )

@@ -1,0 +1,170 @@
+"""What does a claim look at? The requests of a window, or the calls on one edge of it, as columns of plain numbers.
+
+`expect` makes a subject from the evidence of a closed window; gates, claims and explanations read nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from array import array
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from chaos.model.calls import Call
+from chaos.model.injection import InjectionRecord, Side
+from chaos.model.samples import Samples
+from chaos.model.window import EdgeEvidence, WindowEvidence, is_bad, latencies
+
+_ANSWER: Final = ("status", "grpc", "error")
+"""The columns that say whether a request is bad."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(ABC):
+    """What a claim is made of."""
+
+    window: WindowEvidence
+    requests: Samples = field(init=False, repr=False)
+    """The user requests that were sent (unsent ones are `window.missing`)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "requests", sent(self.window.samples))
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """As messages call it."""
+
+    @property
+    @abstractmethod
+    def empty(self) -> str:
+        """Why nothing can be judged because nothing is there; empty text if something is."""
+
+    @property
+    @abstractmethod
+    def edges(self) -> tuple[EdgeEvidence, ...]:
+        """The edges whose evidence it rests on."""
+
+    @property
+    @abstractmethod
+    def steady(self) -> Subject | None:
+        """The same thing before the first injection; None where that was not recorded, or when this is it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSubject(Subject):
+    """All user requests of a window."""
+
+    @property
+    def name(self) -> str:
+        return self.window.name
+
+    @property
+    def empty(self) -> str:
+        if len(self.requests):
+            return ""
+        return f"no request was sent in it ({self.window.scheduled} were scheduled); make the window longer or the rate higher"
+
+    @property
+    def edges(self) -> tuple[EdgeEvidence, ...]:
+        return tuple(self.window.edges.values())
+
+    @property
+    def steady(self) -> WindowSubject | None:
+        before = self.window.steady
+        return None if before is None or before is self.window else WindowSubject(before)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSubject(Subject):
+    """The calls on one edge that the user requests of a window caused."""
+
+    seen: EdgeEvidence
+
+    @property
+    def name(self) -> str:
+        return f"{self.seen.edge} in {self.window.name}"
+
+    @property
+    def empty(self) -> str:
+        if self.seen.calls:
+            return ""
+        return f"no call of this window's {len(self.requests)} requests went over it; is it on the path of what the load asks for?"
+
+    @property
+    def edges(self) -> tuple[EdgeEvidence, ...]:
+        return (self.seen,)
+
+    @property
+    def steady(self) -> EdgeSubject | None:
+        before = self.window.steady
+        if before is None or before is self.window or self.seen.edge not in before.edges:
+            return None
+        return EdgeSubject(before, before.edges[self.seen.edge])
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        return self.seen.calls
+
+    @property
+    def injection(self) -> InjectionRecord | None:
+        """The one that was live on this edge."""
+        return injection_on(self.seen, self.window)
+
+    @property
+    def side(self) -> Side | None:
+        return self.injection.side if self.injection else None
+
+    @property
+    def fan_out(self) -> int | None:
+        """c: calls per user request in steady, if every user request makes the same number of them; else None."""
+        if self.steady is None:
+            return None
+        calls = Counter(call.sequence for call in self.steady.calls)
+        numbers = {calls[sequence] for sequence in self.steady.requests["sequence"]}
+        return numbers.pop() if len(numbers) == 1 and 0 not in numbers else None
+
+
+def injection_on(seen: EdgeEvidence, window: WindowEvidence) -> InjectionRecord | None:
+    if seen.proof is not None:
+        return seen.proof.injection
+    return next((record for record in window.injections if record.request.edge == seen.edge), None)
+
+
+def sent(samples: Samples) -> Samples:
+    return samples.where([1 if at else 0 for at in samples["sent"]]) if samples["sent"].count(0) else samples
+
+
+def failures(samples: Samples, ok: Collection[int] = ()) -> bytes:
+    """1 for every bad request, in scheduled order: judged once per distinct answer, of which there are few."""
+    columns = [samples[name] for name in _ANSWER]
+    bad = {
+        answer: is_bad(Samples({name: array("q", [value]) for name, value in zip(_ANSWER, answer, strict=True)}), 0, frozenset(ok))
+        for answer in set(zip(*columns, strict=True))
+    }
+    return bytes(map(bad.__getitem__, zip(*columns, strict=True)))
+
+
+def response_times(subject: Subject) -> list[float]:
+    """Seconds, in scheduled order; infinite where there was no response.
+
+    From the scheduled start; in the closed model, which has no schedule that holds when answers are late, from the actual one.
+    """
+    requests = subject.requests
+    if not subject.window.open_model:
+        requests = Samples({**requests.columns, "scheduled": requests["sent"]}, requests.tables)
+    return latencies(requests)
+
+
+def hit_sequences(window: WindowEvidence) -> frozenset[int]:
+    """User requests of which a fault of ours hit at least one call or attempt."""
+    return frozenset(call.sequence for seen in window.edges.values() for call in seen.calls if call.faulted)
+
+
+def calls_per_request(seen: EdgeEvidence | None, window: WindowEvidence) -> float:
+    """Mean number of calls per user request; NaN where the edge was not observed."""
+    requests = len(sent(window.samples))
+    return len(seen.calls) / requests if seen is not None and requests else math.nan

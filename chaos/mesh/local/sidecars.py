@@ -1,0 +1,110 @@
+"""One sidecar: its Envoy, what it was given, and what it wrote down.
+
+`base` is the configuration without objects of ours, made once; `current` is what the proxy has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.clock import Deadline, poll
+from chaos.envoy.configuration import Configuration
+from chaos.errors import MeshFailure
+from chaos.istio.world import Proxy
+from chaos.mesh.local import bootstrap
+from chaos.mesh.local.addresses import ADMIN_PORT, Endpoint
+from chaos.mesh.local.admin import Admin
+from chaos.mesh.local.instances import Instance
+from chaos.mesh.local.processes import Child
+from chaos.mesh.local.xds import CONFIRMED_WITHIN, Subscription, Type, Written, of_type
+
+FLUSHED_WITHIN = 5.0
+"""Seconds in which a proxy must have written its log lines to the file; measured: 0.6 ms."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sidecar:
+    """The proxy of one instance. Its folder holds bootstrap.json, cds.json, lds.json, rds.json, access.log and envoy.log."""
+
+    instance: Instance
+    proxy: Proxy
+    folder: Path
+    base: Configuration
+    current: Configuration
+    admin: Admin
+    subscription: Subscription
+    child: Child | None = None
+    _first: list[Written] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, instance: Instance, proxy: Proxy, base: Configuration, folder: Path) -> Sidecar:
+        admin = Admin(f"sidecar of {instance.pod.id}", Endpoint(instance.sidecar, ADMIN_PORT))
+        subscription = Subscription(admin, folder, folder / "envoy.log")
+        return cls(instance=instance, proxy=proxy, folder=folder, base=base, current=base, admin=admin, subscription=subscription)
+
+    @property
+    def access_log(self) -> Path:
+        return self.folder / "access.log"
+
+    @property
+    def envoy_log(self) -> Path:
+        return self.folder / "envoy.log"
+
+    def write_first(self) -> Path:
+        """Everything the Envoy starts with; the path of its bootstrap."""
+        self._first = [self.subscription.write(kind, of_type(self.base, kind)) for kind in Type]
+        written = bootstrap.bootstrap(
+            self.instance.pod,
+            admin=self.admin.endpoint,
+            clusters=self.subscription.path(Type.CLUSTERS),
+            listeners=self.subscription.path(Type.LISTENERS),
+        )
+        file = self.folder / "bootstrap.json"
+        file.write_text(json.dumps(written, indent=1))
+        return file
+
+    def confirm_first(self) -> None:
+        """Raises MeshFailure if it refused what it was started with."""
+        deadline = Deadline.after(CONFIRMED_WITHIN)
+        for written in self._first:
+            self.subscription.confirm(written, deadline)
+
+    # -- its log
+    def read_log(self, offset: int) -> tuple[bytes, int]:
+        with self.access_log.open("rb") as log:
+            log.seek(offset)
+            data = log.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        return whole, offset + len(whole)
+
+    def start_flush(self) -> None:
+        self.admin.ask("/reopen_logs", "POST")
+
+    def await_flush(self) -> None:
+        """Until every line written so far is in the file. Raises MeshFailure if that takes longer than it ever should.
+
+        Envoy logs a stream before its last byte leaves (measured), so whoever has seen the end of an answer finds its line here.
+        Exact without traffic: nothing is buffered. With traffic the buffer is never empty for long: then until the file is as
+        long as file and buffer were together at one moment, one at which no flush was under way.
+        """
+        goal: list[int] = []
+
+        def flushed() -> bool:
+            before = self._size()
+            buffered = self.admin.gauge("filesystem.write_total_buffered")
+            after = self._size()
+            if not goal and before == after:
+                goal.append(after + buffered)
+            return buffered == 0 or (bool(goal) and after >= goal[0])
+
+        if not poll(flushed, deadline=Deadline.after(FLUSHED_WITHIN), first=0.0002, most=0.01):
+            raise MeshFailure(f"{self.admin.proxy} does not write its log lines to {self.access_log}; is the disk full?")
+
+    def _size(self) -> int:
+        return self.access_log.stat().st_size
+
+    def running(self) -> Sequence[Child]:
+        return [] if self.child is None else [self.child]

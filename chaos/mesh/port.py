@@ -1,0 +1,131 @@
+"""What does every mesh offer? The port that the local mesh, a cluster and the fake implement, checked by one contract suite.
+
+A mesh answers who is there, shows any proxy's own configuration, takes and removes objects of ours, and hands out what
+its proxies wrote down. It knows nothing of faults, claims or experiments: `chaos.injection` makes the objects,
+`chaos.run` decides when they are written, `chaos.observe` reads the logs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from chaos.envoy.configuration import Configuration
+from chaos.model.inventory import Pod, Service, ServicePort
+
+__all__ = ["Address", "EnvoyFilter", "Host", "Identity", "Mesh", "Pod", "Resource", "Service", "ServicePort"]
+
+EnvoyFilter = Mapping[str, Any]
+"""A whole Kubernetes object of kind EnvoyFilter: the only kind we ever write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where load connects to, and which Host it names there."""
+
+    url: str
+    """`http://127.3.1.20:9080`, without a path."""
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One endpoint of a cluster in one proxy, as `GET /clusters` shows it."""
+
+    address: str
+    """`10.1.2.3:9080`; for the private path the endpoint id, which is the same."""
+    ejected: bool
+
+
+class Resource(StrEnum):
+    """What a configuration dump can be asked for (the names of Envoy's admin interface)."""
+
+    ROUTES = "dynamic_route_configs"
+    CLUSTERS = "dynamic_active_clusters"
+    LISTENERS = "dynamic_listeners"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which mesh this is, for header, report and journal."""
+
+    kind: str
+    """local, cluster, fake"""
+    name: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class Mesh(ABC):
+    """A mesh that is up. Every method may raise Unreachable or MeshFailure."""
+
+    identity: Identity
+    default_namespace: str
+
+    # -- who is there
+    @abstractmethod
+    def services(self) -> Sequence[Service]:
+        """Every service of the mesh."""
+
+    @abstractmethod
+    def pods(self) -> Sequence[Pod]:
+        """Every instance now, the load workload and gateways included."""
+
+    @property
+    @abstractmethod
+    def entry(self) -> tuple[Pod, Service, int]:
+        """(the pod whose proxy is the caller of the entry, the entry service, its port)."""
+
+    @abstractmethod
+    def address(self, service: Service | None = None, port: int | None = None) -> Address:
+        """Where load for the entry (no arguments), or for one service by way of the load workload's sidecar, is sent to."""
+
+    # -- what a proxy holds
+    @abstractmethod
+    def configuration(self, pod: Pod) -> Configuration:
+        """The proxy's own dump: routes, active clusters, listeners and endpoints, in proto JSON with snake_case keys."""
+
+    @abstractmethod
+    def dump(self, pod: Pod, resource: Resource, name_regex: str) -> Sequence[Mapping[str, Any]]:
+        """Only the resources of one type whose name matches (RE2, full match): cheap, filtered by the proxy."""
+
+    @abstractmethod
+    def hosts(self, pod: Pod, cluster: str) -> Sequence[Host]:
+        """The endpoints of one cluster with their state of outlier detection."""
+
+    @abstractmethod
+    def counters(self, pod: Pod, name_regex: str) -> Mapping[str, int]:
+        """Envoy's statistics whose names match; pruned ones are simply absent."""
+
+    # -- objects of ours
+    @abstractmethod
+    def apply(self, objects: Sequence[EnvoyFilter]) -> None:
+        """Create or replace. Returns when they were accepted for delivery, not when they are in force."""
+
+    @abstractmethod
+    def delete(self, names: Sequence[tuple[str, str]]) -> None:
+        """Remove by (namespace, name). What is not there is no error."""
+
+    @abstractmethod
+    def ours(self) -> Sequence[EnvoyFilter]:
+        """Every object of this project in the namespaces we may read, of any run."""
+
+    # -- what proxies wrote down
+    @abstractmethod
+    def read_log(self, pod: Pod, offset: int) -> tuple[bytes, int]:
+        """(whole lines appended since `offset`, the next offset). One JSON object a line."""
+
+    @abstractmethod
+    def flush_logs(self, pods: Sequence[Pod]) -> None:
+        """Returns when every line of a stream that has ended can be read."""
+
+    # -- the mesh itself
+    @abstractmethod
+    def check(self) -> None:
+        """Raises MeshFailure when a part of the mesh is gone (a proxy or application died, with its last lines)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what the mesh started. Idempotent; a mesh that is only visited is left alone."""

@@ -1,0 +1,245 @@
+"""What is known about one stretch of time? Samples, log streams and the lives of injections become `WindowEvidence`.
+
+A request belongs to the window of its scheduled start, and every log line of its trace goes with it. Requests whose life
+overlaps an unproven transition of an injection belong to none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from chaos.injection import fault_filter
+from chaos.model.edge import Edge
+from chaos.model.injection import InjectionRecord
+from chaos.model.marks import FlowMark
+from chaos.model.samples import TIMED_OUT, Samples
+from chaos.model.window import EdgeEvidence, Kind, WindowEvidence
+from chaos.observe.calls import cancelled_from_above, private_calls, sidecar_calls
+from chaos.observe.lines import Log, Stream
+from chaos.observe.proof import proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedEdge:
+    """An edge whose calls can be told apart in the logs."""
+
+    edge: Edge
+    paths: frozenset[str] = frozenset()
+    """Private paths of this edge; empty: the callers' own logs have to do."""
+    pods: frozenset[str] = frozenset()
+    """The callers' proxies."""
+    callee_host: str = ""
+    replicas: Mapping[str, tuple[str, ...]] | None = None
+    """Per private path: the callee's hosts in the order of their index."""
+    policy: tuple[str, ...] = ()
+    policy_timeout: float | None = None
+    declared_retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """What is asked of `gather`: which window of which load."""
+
+    name: str
+    start: int
+    end: int
+    mark: FlowMark
+    samples: Samples
+    """All of the load so far."""
+    scheduled: int
+    offered: float
+    timeout: float
+    open_model: bool
+    doubts: tuple[str, ...] = ()
+    cut_short: bool = False
+
+
+def kind_of(start: int, end: int, injections: Sequence[InjectionRecord]) -> Kind:
+    """steady before the first injection, fault while one is on, recovery after."""
+    if any(_live(i, start, end) for i in injections):
+        return "fault"
+    return "recovery" if any(i.written and i.written < end for i in injections) else "steady"
+
+
+def gather(
+    stretch: Stretch,
+    *,
+    log: Log,
+    injections: Sequence[InjectionRecord],
+    edges: Sequence[ObservedEdge],
+    ejections: Mapping[Edge, int],
+    resolve: Callable[[Edge], ObservedEdge | None],
+    steady: WindowEvidence | None,
+) -> WindowEvidence:
+    """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge)."""
+    scheduled = stretch.samples.between(stretch.start, stretch.end)
+    clear = [not _in_transition(s, e, injections) for s, e in zip(scheduled["scheduled"], scheduled["ended"], strict=True)]
+    samples = scheduled.where(clear)
+    live = tuple(i for i in injections if _live(i, stretch.start, stretch.end))
+    kind = kind_of(stretch.start, stretch.end, injections)
+    book = _Edges(stretch, samples, log, live, ejections, resolve, {observed.edge: observed for observed in edges})
+    doubts = [*stretch.doubts, *_mixed(stretch, injections), *(i.aborted for i in live if i.aborted), *book.unproven()]
+    return WindowEvidence(
+        name=f"{stretch.name} ({kind})",
+        kind=kind,
+        start=stretch.start,
+        end=stretch.end,
+        samples=samples,
+        scheduled=stretch.scheduled,
+        transition=len(scheduled) - len(samples),
+        offered=stretch.offered,
+        timeout=stretch.timeout,
+        open_model=stretch.open_model,
+        doubts=tuple(doubts),
+        edges=book,
+        injections=live,
+        steady=steady,
+        cut_short=stretch.cut_short,
+    )
+
+
+def _live(injection: InjectionRecord, start: int, end: int) -> bool:
+    """On at some moment of the window; whether it was on during all of it is `_mixed`'s question."""
+    return bool(injection.written) and injection.written < end and not (injection.gone and injection.gone <= start)
+
+
+def _mixed(stretch: Stretch, injections: Sequence[InjectionRecord]) -> list[str]:
+    found = []
+    for injection in injections:
+        if not _live(injection, stretch.start, stretch.end):
+            continue
+        if not injection.proven or injection.proven > stretch.start or (injection.withdrawn and injection.withdrawn < stretch.end):
+            found.append(
+                f"{injection} began or ended inside this window, which is neither with nor without it; "
+                "take one window while it is on and another after it"
+            )
+    return found
+
+
+def _in_transition(scheduled: int, ended: int, injections: Sequence[InjectionRecord]) -> bool:
+    for injection in injections:
+        for first, last in ((injection.written, injection.proven), (injection.withdrawn, injection.gone)):
+            if first and scheduled <= (last or ended) and ended >= first:
+                return True
+    return False
+
+
+class _Edges(Mapping[Edge, EdgeEvidence]):
+    """Evidence by edge, gathered when it is asked for. Iterates over the edges that were named before the load."""
+
+    def __init__(
+        self,
+        stretch: Stretch,
+        samples: Samples,
+        log: Log,
+        live: Sequence[InjectionRecord],
+        ejections: Mapping[Edge, int],
+        resolve: Callable[[Edge], ObservedEdge | None],
+        known: Mapping[Edge, ObservedEdge],
+    ) -> None:
+        self._known = dict(known)
+        self._live = live
+        self._ejections = ejections
+        self._resolve = resolve
+        self._made: dict[Edge, EdgeEvidence] = {}
+        self._mark = stretch.mark
+        self._samples = samples
+        self._log = log
+        self._streams: list[tuple[int, Stream]] | None = None
+
+    def __getitem__(self, edge: Edge) -> EdgeEvidence:
+        if edge not in self._made:
+            observed = self._known.get(edge) or self._resolve(edge)
+            if observed is None:
+                raise KeyError(edge)
+            # The same edge may be spelt with or without its namespace.
+            if observed.edge in self._known:
+                observed = self._known[observed.edge]
+            self._made[edge] = self._evidence(observed)
+        return self._made[edge]
+
+    def __contains__(self, edge: object) -> bool:
+        try:
+            self[edge]  # type: ignore[index]
+        except KeyError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[Edge]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def unproven(self) -> list[str]:
+        """Reasons why an injection of this window has not been shown to act."""
+        found = []
+        for injection in self._live:
+            seen = self.get(injection.request.edge)
+            if seen is None:
+                found.append(f"{injection}: nothing was observed on its edge")
+                continue
+            judged = proof(injection, seen.calls)
+            if not judged.proven:
+                found.append(f"{injection} is not proven: {judged.reason if judged.drawn else self._lost()}")
+        return found
+
+    def _lost(self) -> str:
+        """How far the run's own requests were seen, when none reached the fault."""
+        seen = sorted({stream.pod for _, stream in self._all_streams()})
+        if not seen:
+            return "none of the requests of this window was seen in any proxy's log"
+        return (
+            f"none of the requests of this window passed it; their mark was seen in {', '.join(seen)}. Either the caller does not "
+            "call for these requests, or it does not forward traceparent, baggage or the B3 headers"
+        )
+
+    def _all_streams(self) -> list[tuple[int, Stream]]:
+        if self._streams is None:
+            mark, log = self._mark, self._log
+            self._streams = [(n, s) for n in self._samples["sequence"] for s in log.streams(mark.trace_id(n))]
+        return self._streams
+
+    def _evidence(self, observed: ObservedEdge) -> EdgeEvidence:
+        streams = self._all_streams()
+        # What took the private path names our cluster in the callers' own logs, so that no call is counted twice.
+        private = private_calls(streams, observed.paths, lambda stream: _armed(stream, observed))
+        plain = sidecar_calls(streams, observed.pods, observed.callee_host)
+        calls = sorted([*private, *plain], key=lambda call: call.started)
+        proofs = [proof(i, calls) for i in self._live if i.request.edge == observed.edge]
+        return EdgeEvidence(
+            edge=observed.edge,
+            source="private path" if observed.paths else "access log",
+            calls=tuple(calls),
+            proof=min(proofs, key=lambda p: p.proven, default=None),
+            ejections=self._ejections.get(observed.edge),
+            policy=observed.policy,
+            policy_timeout=observed.policy_timeout,
+            declared_retries=observed.declared_retries,
+            cancelled=cancelled_from_above(calls, self._cuts()),
+        )
+
+    def _cuts(self) -> dict[tuple[str, int], list[int]]:
+        cuts: dict[tuple[str, int], list[int]] = defaultdict(list)
+        gave_up = {
+            sequence: ended
+            for sequence, ended, error in zip(
+                self._samples["sequence"], self._samples["ended"], self._samples["error"], strict=True
+            )
+            if self._samples.tables.texts[error] == TIMED_OUT
+        }
+        for sequence, stream in self._all_streams():
+            if stream.what == "inbound" and "DC" in stream.flags:
+                cuts[stream.pod, sequence].append(stream.ended)
+            elif sequence in gave_up:
+                cuts[stream.pod, sequence].append(gave_up[sequence])
+        return cuts
+
+
+def _armed(stream: Stream, observed: ObservedEdge) -> frozenset[int]:
+    if stream.what == "call":
+        return fault_filter.drawn(stream.chaos, None)
+    hosts = (observed.replicas or {}).get(stream.private_path, ())
+    return fault_filter.drawn(stream.chaos, hosts.index(stream.host)) if stream.host in hosts else frozenset()

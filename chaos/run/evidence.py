@@ -1,0 +1,44 @@
+"""How do log lines get from the proxies into the run? Read on, barrier, and wait until nothing of a window is under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+
+from chaos import clock
+from chaos.mesh.port import Mesh
+from chaos.model.inventory import Pod
+from chaos.observe.lines import Log, Stream
+
+
+class LogReader:
+    """All logs of one mesh, each read once."""
+
+    def __init__(self, mesh: Mesh, run: str) -> None:
+        self.log = Log(run, clock.Pairing.taken())
+        self._mesh = mesh
+        self._offsets: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def catch_up(self) -> None:
+        """Everything that streams which ended so far have written."""
+        pods = self._pods()
+        self._mesh.flush_logs(pods)
+        with self._lock:
+            for pod in pods:
+                data, self._offsets[pod.id] = self._mesh.read_log(pod, self._offsets.get(pod.id, 0))
+                self.log.feed(pod.id, data)
+
+    def settle(self, traces: Iterable[str], deadline: clock.Deadline) -> list[Stream]:
+        """Read until no stream of these traces is under way; what still is at the deadline."""
+        wanted = set(traces)
+
+        def done() -> bool:
+            self.catch_up()
+            return next(self.log.under_way(wanted), None) is None
+
+        clock.poll(done, deadline=deadline, first=0.01, most=0.1)
+        return list(self.log.under_way(wanted))
+
+    def _pods(self) -> Sequence[Pod]:
+        return [pod for pod in self._mesh.pods() if pod.proxy]

@@ -1,0 +1,323 @@
+"""What is one test to us? Its mark, its private paths, its injections and loads, its verdicts; and the end of all of them.
+
+The end undoes every injection (newest first), proves them gone, stops the loads and takes the private paths away, whatever the
+order of the test's arguments and whatever has failed: one failing undo never stops the others.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from chaos import clock
+from chaos.envoy.policy import together
+from chaos.errors import ChaosError, InvalidValue, Refused, UndoFailed
+from chaos.injection import side as sides
+from chaos.injection.callers import Ends, check_fault, ends
+from chaos.injection.private_path import PrivatePath
+from chaos.load.port import Generator, LoadPlan
+from chaos.model import units
+from chaos.model.edge import Edge, Party
+from chaos.model.events import Event, Noted, UndoFailure, VerdictGiven
+from chaos.model.fault import Fault
+from chaos.model.injection import InjectionRecord, InjectionRequest, Side
+from chaos.model.injection import Traffic as Reach
+from chaos.model.marks import Mark
+from chaos.model.verdict import Ledger, Verdict
+from chaos.observe.windows import ObservedEdge
+from chaos.run.evidence import LogReader
+from chaos.run.guard import check_injection
+from chaos.run.injecting import Injection
+from chaos.run.paths import Paths
+from chaos.run.traffic import Traffic
+from chaos.run.waiting import Alarm
+from chaos.run.watch import Watch
+
+if TYPE_CHECKING:
+    from chaos.run.run import Run
+
+
+class Experiment:
+    """One test of a run. Thread-safe where a test may use threads: injections, loads and windows."""
+
+    def __init__(self, run: Run, name: str, number: int, ledger: Ledger) -> None:
+        self.name = name
+        self.ledger = ledger
+        self.alarm = Alarm()
+        self.changing = threading.RLock()
+        """Held while injections are written or undone."""
+        self.notes: list[str] = []
+        self._run = run
+        self._mark = Mark(run.id, number)
+        self._paths = Paths(run.mesh, self._mark, run.journal, run.signature, run.path_numbers)
+        self._injections: list[Injection] = []
+        self._traffics: list[Traffic] = []
+        self._loads = 0
+        self._edges: dict[Edge, Ends] = {}
+        self._ejected: list[tuple[int, dict[Edge, int]]] = []
+        self._watch = Watch(self)
+        self._told = 0
+
+    # -- what a test asks for
+    def inject(
+        self,
+        fault: Fault,
+        edge: str | Edge,
+        *,
+        at: str = "auto",
+        traffic: Reach = "own",
+        match: Mapping[str, str] | None = None,
+        replicas: int | None = None,
+        expires: str | timedelta | None = None,
+    ) -> Injection:
+        """Check everything that can be checked and prepare the injection; its block switches it on."""
+        found = self._ends(Edge.of(edge))
+        request = InjectionRequest(
+            fault=_fault(fault),
+            edge=found.edge,
+            side=_side(at),
+            traffic=_reach(traffic),
+            match=_match(match),
+            replicas=_replicas(replicas),
+            expires=self._expires(expires),
+        )
+        check_injection(request, found, self._run.topology)
+        check_fault(request.fault, found.callee)
+        planned = self._paths.plan(found)
+        _check_replicas(request, planned)
+        side, reason = sides.choose(request, planned)
+        record = InjectionRecord(
+            number=next(self._run.injection_numbers),
+            request=request,
+            side=side,
+            reason=reason,
+            callers=tuple(pod.id for path in planned for pod in path.callers.pods),
+        )
+        return Injection(self, self._paths, found, record)
+
+    def load(self, plan: Callable[[int, Mark], LoadPlan], target: str, observe: Sequence[str | Edge]) -> Traffic:
+        """Prepare a load; `plan` gets its number and the experiment's mark. `observe` makes private paths stand first."""
+        self._loads += 1
+        traffic = Traffic(self, plan(self._loads, self._mark), target)
+        for edge in observe:
+            self.observe(edge)
+        return traffic
+
+    def observe(self, edge: str | Edge) -> None:
+        """From now on to the experiment's end the calls and attempts on this edge are counted on a private path."""
+        found = self._ends(Edge.of(edge))
+        self._paths.stage(found)
+        self._edges[found.edge] = found
+
+    def note(self, text: str) -> None:
+        """Something for the report that no number says."""
+        self.notes.append(text)
+        self.emit(Noted(experiment=self.name, text=text))
+
+    # -- what its parts need
+    @property
+    def generator(self) -> Generator:
+        return self._run.generator
+
+    @property
+    def reader(self) -> LogReader:
+        return self._run.reader
+
+    @property
+    def history(self) -> list[InjectionRecord]:
+        """Every injection that was written, oldest first."""
+        return [injection.record for injection in self._injections if injection.record.written]
+
+    @property
+    def tells_progress(self) -> bool:
+        return self._run.tells_progress
+
+    @property
+    def injected(self) -> bool:
+        return bool(self.history)
+
+    def emit(self, event: Event) -> None:
+        self._run.emit(event)
+
+    def remember(self, injection: Injection) -> None:
+        self._injections.append(injection)
+
+    def remember_traffic(self, traffic: Traffic) -> None:
+        self._traffics.append(traffic)
+
+    def take_steady(self) -> None:
+        if not self.injected:
+            for traffic in self._traffics:
+                traffic.take_steady()
+
+    def watch(self, injection: Injection) -> None:
+        self._watch.start(injection)
+
+    def check_mesh(self) -> None:
+        self._run.mesh.check()
+
+    def drift(self) -> str:
+        """What others changed under the private paths; empty if nothing."""
+        return self._paths.drift()
+
+    def undo_failed(self, failed: UndoFailed) -> None:
+        self._run.undo_failed(failed)
+        self.emit(UndoFailure(experiment=self.name, message=str(failed)))
+
+    def observed(self) -> list[ObservedEdge]:
+        """Every edge that has a private path."""
+        return [self._observed(found) for found in self._edges.values()]
+
+    def resolve(self, edge: Edge) -> ObservedEdge | None:
+        """An edge nobody named before, as the callers' own logs show it."""
+        try:
+            found = self._ends(edge)
+        except (InvalidValue, Refused):
+            return None
+        return self._observed(found)
+
+    def ejections(self, since: int) -> dict[Edge, int]:
+        """Hosts ejected on each private path since a moment (ns), as far as the counters were read then."""
+        seen = {edge: self._ejections_on(self._paths.of(found)) for edge, found in self._edges.items()}
+        before: dict[Edge, int] = {}
+        for moment, counts in self._ejected:
+            if moment <= since:
+                before = counts
+        self._ejected.append((clock.now(), seen))
+        return {edge: count - before.get(edge, 0) for edge, count in seen.items()}
+
+    def tell_verdicts(self) -> None:
+        """Emit the verdicts that were settled since last time."""
+        new, self._told = self.ledger.verdicts[self._told :], len(self.ledger.verdicts)
+        for verdict in new:
+            self.emit(_given(self.name, verdict))
+
+    # -- its end
+    def finish(self) -> None:
+        """Undo, prove, stop, take away. Raises what could not be done, as one group, after everything was tried."""
+        failures: list[Exception] = []
+        self._watch.stop()
+        for injection in reversed(self._injections):
+            _try(injection.undo, failures)
+        for traffic in self._traffics:
+            _try(traffic.stop, failures)
+        if not any(isinstance(failure, UndoFailed) for failure in failures):
+            _try(self._paths.remove, failures)
+        self.tell_verdicts()
+        if failures:
+            raise failures[0] if len(failures) == 1 else ExceptionGroup(f"{self.name}: its end", failures)
+
+    # -- in detail
+    def _ends(self, edge: Edge) -> Ends:
+        mesh = self._run.mesh
+        return ends(_short(edge, mesh.default_namespace), mesh.services(), mesh.pods(), mesh.default_namespace)
+
+    def _expires(self, expires: str | timedelta | None) -> float:
+        if expires is None:
+            return self._run.topology.allow.max_duration
+        return units.duration(expires, name="expires").total_seconds()
+
+    def _observed(self, found: Ends) -> ObservedEdge:
+        paths = self._paths.of(found)
+        pods = frozenset(pod.id for callers in found.callers for pod in callers.pods)
+        policy = together([path.policy for path in paths])
+        return ObservedEdge(
+            edge=found.edge,
+            paths=frozenset(path.name for path in paths),
+            pods=pods,
+            callee_host=found.callee.host,
+            replicas={path.name: path.replicas for path in paths},
+            policy=policy.lines,
+            policy_timeout=policy.timeout,
+            declared_retries=policy.attempts,
+        )
+
+    def _ejections_on(self, paths: Sequence[PrivatePath]) -> int:
+        total = 0
+        for path in paths:
+            pattern = rf"cluster\.{re.escape(path.name)}\.\d+\.outlier_detection\.ejections_enforced_total"
+            for pod in path.callers.pods:
+                total += sum(self._run.mesh.counters(pod, pattern).values())
+        return total
+
+
+def _given(experiment: str, verdict: Verdict) -> VerdictGiven:
+    return VerdictGiven(
+        experiment=experiment,
+        claim=verdict.claim,
+        subject=verdict.subject,
+        outcome=str(verdict.outcome),
+        summary=verdict.summary,
+        reason=verdict.reason,
+        details=verdict.details,
+        measured=verdict.measured,
+        threshold=verdict.threshold,
+        unit=verdict.unit,
+        requests=verdict.requests,
+        figures=dict(verdict.figures),
+    )
+
+
+def _short(edge: Edge, namespace: str) -> Edge:
+    """One spelling: the default namespace is not written."""
+
+    def short(party: Party) -> Party:
+        return Party(party.name, None if party.namespace == namespace else party.namespace, party.version)
+
+    return Edge(short(edge.caller) if edge.caller else None, short(edge.callee))
+
+
+def _fault(fault: object) -> Fault:
+    if not isinstance(fault, Fault):
+        raise InvalidValue(f'{fault!r} is no fault: build one with delay("2s"), abort(503) or throttle("64KiB/s")')
+    return fault
+
+
+def _side(at: str) -> Side | None:
+    if at == "auto":
+        return None
+    try:
+        return Side(at)
+    except ValueError:
+        raise InvalidValue(f'at is {at!r}: write "auto", "caller" or "callee"') from None
+
+
+def _reach(traffic: str) -> Reach:
+    if traffic not in ("own", "all"):
+        raise InvalidValue(f'traffic is {traffic!r}: write "own" or "all"')
+    return "own" if traffic == "own" else "all"
+
+
+def _match(match: Mapping[str, str] | None) -> dict[str, str]:
+    found = dict(match or {})
+    for name, value in found.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not isinstance(value, str):
+            raise InvalidValue(
+                f'match has {name!r}: {value!r}: it maps header names to exact values, match={{"end-user": "jason"}}'
+            )
+    return {name.lower(): value for name, value in found.items()}
+
+
+def _replicas(replicas: int | None) -> int | None:
+    if replicas is not None and (isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1):
+        raise InvalidValue(f"replicas is {replicas!r}: how many of the callee's replicas are to fail, at least 1")
+    return replicas
+
+
+def _check_replicas(request: InjectionRequest, planned: Sequence[PrivatePath]) -> None:
+    for path in planned:
+        if request.replicas is not None and request.replicas > len(path.replicas):
+            raise InvalidValue(
+                f"replicas={request.replicas} on {request.edge}: {path.virtual_host} has {len(path.replicas)}; "
+                "leave replicas out to fault all"
+            )
+
+
+def _try(step: Callable[[], None], failures: list[Exception]) -> None:
+    try:
+        step()
+    except (ChaosError, OSError) as failure:
+        failures.append(failure)

@@ -1,0 +1,119 @@
+"""What has to be undone? A file that says so before anything is done, line by line, forced to the disk.
+
+One journal per process of a run. Its entries are the inverse of what is about to happen: process groups to end, objects to
+delete. The undo of an entry is written as well, so that whoever reads a journal knows what is left.
+`watchdog` reads it when its owner dies; `sweep` when both did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chaos.run import state
+
+
+class Journal:
+    """Append-only; every entry is on the disk when its method returns. Thread-safe."""
+
+    def __init__(self, path: Path, run: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._write({"run": run, "pid": os.getpid(), "started": process_start(os.getpid())})
+
+    @classmethod
+    def opened(cls, run: str) -> Journal:
+        return cls(state.folder() / f"{run}-{os.getpid()}.journal", run)
+
+    def mesh(self, kind: str, name: str) -> None:
+        self._write({"mesh": {"kind": kind, "name": name}})
+
+    def spawned(self, group: int, what: str) -> None:
+        """A process group of ours was just started."""
+        self._write({"spawned": group, "started": process_start(group), "what": what})
+
+    def ended(self, group: int) -> None:
+        self._write({"ended": group})
+
+    def folder(self, path: Path) -> None:
+        """A folder to remove with the mesh."""
+        self._write({"folder": str(path)})
+
+    def writing(self, objects: Sequence[tuple[str, str]]) -> None:
+        """These objects (namespace, name) are about to be written."""
+        self._write({"writing": [list(key) for key in objects]})
+
+    def removed(self, objects: Sequence[tuple[str, str]]) -> None:
+        self._write({"removed": [list(key) for key in objects]})
+
+    def close(self, *, clean: bool) -> None:
+        """Everything was undone (`clean`): the journal goes. Otherwise it stays for the watchdog and the next run."""
+        with self._lock:
+            os.close(self._file)
+        if clean:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            os.write(self._file, json.dumps(entry).encode() + b"\n")
+            os.fdatasync(self._file)
+
+
+@dataclass(slots=True)
+class Left:
+    """What a journal says is still there."""
+
+    run: str = ""
+    pid: int = 0
+    started: int = 0
+    mesh: dict[str, str] = field(default_factory=dict)
+    groups: dict[int, int] = field(default_factory=dict)
+    """Process group -> start time of its leader, so that a reused number is never ended."""
+    folders: list[Path] = field(default_factory=list)
+    objects: list[tuple[str, str]] = field(default_factory=list)
+
+
+def left(path: Path) -> Left:
+    """Read a journal to its last whole line."""
+    found = Left()
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # the line that was being written when its owner died
+        _take(found, entry)
+    return found
+
+
+def _take(found: Left, entry: dict[str, Any]) -> None:
+    match entry:
+        case {"run": run, "pid": pid, "started": started}:
+            found.run, found.pid, found.started = run, pid, started
+        case {"mesh": mesh}:
+            found.mesh = mesh
+        case {"spawned": group, "started": started}:
+            found.groups[group] = started
+        case {"ended": group}:
+            found.groups.pop(group, None)
+        case {"folder": folder}:
+            found.folders.append(Path(folder))
+        case {"writing": keys}:
+            found.objects += [(namespace, name) for namespace, name in keys if (namespace, name) not in found.objects]
+        case {"removed": keys}:
+            gone = {(namespace, name) for namespace, name in keys}
+            found.objects = [key for key in found.objects if key not in gone]
+
+
+def process_start(pid: int) -> int:
+    """Start time of a process in clock ticks since boot, 0 where it cannot be told: with the pid it names one process for ever."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,145 @@
+"""What is load sent to? Targets as people write them become a plan for the generator.
+
+A target is a path on the entry, `http://service:port/path` of any service in an allowed namespace, or `locustfile("shop.py")`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from chaos.errors import InvalidValue, NotAllowed
+from chaos.injection.callers import service as find_service
+from chaos.load.port import ClosedModel, LoadPlan, OpenModel, Requests, Script
+from chaos.mesh.port import Address, Mesh
+from chaos.model import units
+from chaos.model.edge import Party
+from chaos.model.marks import BYSTANDER, Mark
+from chaos.model.topology import Topology
+from chaos.run.guard import check_rate
+
+DEFAULT_TIMEOUT = 30.0
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class LocustFile:
+    """A user's own locustfile, relative to the test that names it."""
+
+    file: Path
+    user: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file.name}{':' + self.user if self.user else ''}"
+
+
+def locustfile(file: str | Path, user: str | None = None) -> LocustFile:
+    """Load as the user's own Locust script describes it: `load(locustfile("shop.py", user="Shopper"), users=20)`."""
+    path = Path(file)
+    if not path.is_absolute():
+        caller = inspect.stack()[1].filename
+        path = Path(caller).parent / path
+    if not path.is_file():
+        raise InvalidValue(f"locustfile {file}: no such file in {path.parent}")
+    return LocustFile(path.resolve(), user)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRequest:
+    """What `load(...)` was asked for."""
+
+    target: str | LocustFile
+    rate: str | float | None = None
+    users: int | None = None
+    method: str = "GET"
+    headers: Mapping[str, str] | None = None
+    body: str | bytes | Mapping[str, Any] | None = None
+    timeout: str | timedelta | None = None
+    arrivals: Literal["even", "poisson"] = "even"
+    own: bool = True
+    """False: bystander traffic, which carries no mark that a route of ours matches."""
+
+
+def planner(request: LoadRequest, mesh: Mesh, topology: Topology) -> Callable[[int, Mark], LoadPlan]:
+    """Check a request now; the result makes the plan once the load has a number. Raises InvalidValue or NotAllowed."""
+    model = _model(request, topology)
+    what = _what(request, mesh, topology)
+    timeout = units.duration(request.timeout, name="timeout").total_seconds() if request.timeout is not None else DEFAULT_TIMEOUT
+
+    def plan(number: int, mark: Mark) -> LoadPlan:
+        sender = mark if request.own else Mark(mark.run, BYSTANDER)
+        return LoadPlan(what=what, model=model, timeout=timeout, mark=sender.flow(number))
+
+    return plan
+
+
+def _model(request: LoadRequest, topology: Topology) -> OpenModel | ClosedModel:
+    if (request.rate is None) == (request.users is None):
+        raise InvalidValue(f'load on {request.target}: give rate="100/s" or users=20, exactly one of them')
+    if request.users is not None:
+        if isinstance(request.users, bool) or not isinstance(request.users, int) or request.users < 1:
+            raise InvalidValue(f"load on {request.target}: users is {request.users!r}: a whole number, at least 1")
+        return ClosedModel(request.users)
+    if isinstance(request.target, LocustFile):
+        raise InvalidValue(
+            f"load on {request.target}: a locustfile waits for its answers (closed model), so no rate can be held; give users="
+        )
+    assert request.rate is not None
+    rate = units.rate(request.rate)
+    check_rate(rate, topology)
+    if request.arrivals not in ("even", "poisson"):
+        raise InvalidValue(f'load on {request.target}: arrivals is {request.arrivals!r}: write "even" or "poisson"')
+    return OpenModel(rate, request.arrivals)
+
+
+def _what(request: LoadRequest, mesh: Mesh, topology: Topology) -> Requests | Script:
+    if isinstance(request.target, LocustFile):
+        entry = mesh.address()
+        return Script(file=request.target.file, user=request.target.user, host=entry.url)
+    address, path = _address(request.target, mesh, topology)
+    method = request.method.upper()
+    if method not in METHODS:
+        raise InvalidValue(f"load on {request.target}: method is {request.method!r}; there are: {', '.join(METHODS)}")
+    headers = dict(request.headers or {})
+    body = request.body
+    if isinstance(body, Mapping):
+        body = json.dumps(body)
+        headers.setdefault("content-type", "application/json")
+    return Requests(
+        url=address.url + path,
+        host=address.host,
+        method=method,
+        headers=headers,
+        body=body.encode() if isinstance(body, str) else body,
+    )
+
+
+def _address(target: str, mesh: Mesh, topology: Topology) -> tuple[Address, str]:
+    if target.startswith("/"):
+        return mesh.address(), target
+    url = urlsplit(target)
+    if url.scheme != "http" or not url.hostname:
+        raise InvalidValue(
+            f'load on {target!r}: write a path on the entry, "/productpage", or "http://service:port/path"; '
+            "TLS inside the mesh is the sidecars' business"
+        )
+    name, _, rest = url.hostname.partition(".")
+    namespace = rest.split(".")[0] if rest else mesh.default_namespace
+    found = find_service(Party(name, namespace), mesh.services(), mesh.default_namespace)
+    if not topology.allow.namespace(found.namespace):
+        raise NotAllowed(
+            f"load on {target}: namespace {found.namespace} is not allowed; add it in {topology.file}: allow: {{namespaces: [...]}}"
+        )
+    port = url.port or 80
+    if port not in {p.number for p in found.ports}:
+        raise InvalidValue(
+            f"load on {target}: {found.host} has no port {port}; there are: {', '.join(str(p.number) for p in found.ports)}"
+        )
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    return mesh.address(found, port), path

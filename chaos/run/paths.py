@@ -1,0 +1,255 @@
+"""Which private paths stand, and what is switched on them? Our objects in a mesh, written in order and proven each time.
+
+Staged in force, then switched, then proven; at the end switched off and proven, then the staged part removed: a route to a cluster
+that is not there answers 503. Everything written is journalled first. One path stands per caller workload and virtual host, from
+the first mention of an edge to the end of the experiment.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaos import clock
+from chaos.envoy.configuration import Configuration
+from chaos.errors import MeshFailure, Refused
+from chaos.injection import in_force, names, objects
+from chaos.injection.callers import Callers, Ends
+from chaos.injection.private_path import PrivatePath, copy_source, private_path
+from chaos.injection.switch import Live, routes
+from chaos.mesh.port import Mesh, Resource
+from chaos.model.inventory import Pod
+from chaos.model.marks import Mark
+from chaos.run.journal import Journal
+
+IN_FORCE_WITHIN = 30.0
+"""Seconds until proxies must hold what was written; usually milliseconds, on a cluster a second or two."""
+
+Key = tuple[str, str, str]
+"""(callers' namespace, callers' workload, virtual host)"""
+
+
+@dataclass(slots=True)
+class _Standing:
+    path: PrivatePath
+    live: list[Live] = field(default_factory=list)
+    """What shall be on."""
+    maybe: list[Live] = field(default_factory=list)
+    """What may be on in some proxy: written and not yet proven gone."""
+
+
+class Paths:
+    """The private paths of one experiment."""
+
+    def __init__(
+        self, mesh: Mesh, mark: Mark, journal: Journal, signature: Callable[[], objects.Signature], numbers: Iterator[int]
+    ) -> None:
+        self._mesh = mesh
+        self._mark = mark
+        self._journal = journal
+        self._signature = signature
+        self._numbers = numbers
+        self._standing: dict[Key, _Standing] = {}
+        self._lock = threading.RLock()
+
+    # -- what stands
+    def of(self, ends: Ends) -> list[PrivatePath]:
+        """The standing paths of an edge."""
+        with self._lock:
+            return [self._standing[key].path for key in _keys(ends) if key in self._standing]
+
+    def plan(self, ends: Ends) -> list[PrivatePath]:
+        """The paths an edge needs, standing or made from the proxies' dumps now; nothing is written. Raises Refused."""
+        with self._lock:
+            return [self._standing[key].path if key in self._standing else self._plan_one(ends, key) for key in _keys(ends)]
+
+    def stage(self, ends: Ends) -> list[PrivatePath]:
+        """Make the paths of an edge stand and observe. Idempotent; returns when every caller proxy was seen to hold them."""
+        with self._lock:
+            new = [path for path in self.plan(ends) if _key(path) not in self._standing]
+            if new:
+                by = self._signature()
+                for path in new:
+                    self._standing[_key(path)] = _Standing(path)
+                self._write([objects.stage(path, by) for path in new])
+                self._await(lambda: [lack for path in new for lack in self._unstaged(path)])
+                self._write([objects.switch(path, self._mark, [], by) for path in new])
+                self._await(lambda: [lack for path in new for lack in self._unswitched(path, [])])
+                self._check_bystanders(new)
+            return self.of(ends)
+
+    # -- what is on
+    def check(self, ends: Ends, live: Live) -> None:
+        """Refused if this injection contradicts one that is on."""
+        with self._lock:
+            for path in self.of(ends):
+                routes(path.name, self._mark, [*self._standing[_key(path)].live, live])
+
+    def switch_on(self, ends: Ends, live: Live, *, written: Callable[[], None]) -> None:
+        """`written` is called right before the first write. Returns when proven in force."""
+        with self._lock:
+            standing = [self._standing[_key(path)] for path in self.stage(ends)]
+            for each in standing:
+                each.live = [*each.live, live]
+            written()
+            self._switch(standing)
+
+    def switch_off(self, ends: Ends, live: Live, *, written: Callable[[], None]) -> None:
+        """Idempotent. Returns when proven gone."""
+        with self._lock:
+            standing = [s for key in _keys(ends) if (s := self._standing.get(key)) and live in [*s.live, *s.maybe]]
+            if not standing:
+                return
+            for each in standing:
+                each.live = [other for other in each.live if other != live]
+            written()
+            self._switch(standing)
+
+    def remove(self) -> None:
+        """Take every path away: the switch, then the staged part. Idempotent."""
+        with self._lock:
+            paths = [standing.path for standing in self._standing.values()]
+            if not paths:
+                return
+            self._delete(paths, "switch")
+            self._await(lambda: [lack for path in paths for lack in self._unswitched(path, None)])
+            self._delete(paths, "stage")
+            self._await(lambda: [lack for path in paths for lack in self._still_staged(path)])
+            self._journal.removed(
+                [(p.callers.namespace, names.object_name(p.name, part)) for p in paths for part in ("switch", "stage")]
+            )
+            self._standing.clear()
+
+    def drift(self) -> str:
+        """What the owners changed of what we copied, or of ours; empty if nothing."""
+        with self._lock:
+            for standing in self._standing.values():
+                changed = self._drift_of(standing)
+                if changed:
+                    return changed
+            return ""
+
+    # -- in detail
+    def _plan_one(self, ends: Ends, key: Key) -> PrivatePath:
+        callers = next(c for c in ends.callers if (c.namespace, c.workload) == key[:2])
+        port = next(p for p in ends.callee.ports if key[2] == f"{ends.callee.host}:{p.number}")
+        seen = self._agreed(callers, ends, key[2])
+        return private_path(
+            name=names.path_name(self._mark.run, next(self._numbers)),
+            edge=ends.edge,
+            callers=callers,
+            virtual_host=key[2],
+            http2=port.http2,
+            configuration=seen,
+        )
+
+    def _agreed(self, callers: Callers, ends: Ends, virtual_host: str) -> Configuration:
+        """One configuration for all pods of the workload. Raises Refused where they differ in what is copied."""
+        seen = [(pod, self._mesh.configuration(pod)) for pod in callers.pods]
+        first_pod, first = seen[0]
+        wanted = copy_source(first, virtual_host, ends.edge)
+        for pod, other in seen[1:]:
+            if not in_force.same(copy_source(other, virtual_host, ends.edge), wanted):
+                raise Refused(
+                    f"{ends.edge}: {pod.id} and {first_pod.id} route {virtual_host} differently "
+                    "(a rollout under way, or other localities); wait for the rollout, or name one version of the caller"
+                )
+        return first
+
+    def _switch(self, standing: Sequence[_Standing]) -> None:
+        by = self._signature()
+        for each in standing:
+            each.maybe = [*each.maybe, *each.live]
+        self._write([objects.switch(each.path, self._mark, each.live, by) for each in standing])
+        self._await(lambda: [lack for each in standing for lack in self._unswitched(each.path, each.live)])
+        for each in standing:
+            each.maybe = []
+
+    def _write(self, filters: Sequence[Mapping[str, Any]]) -> None:
+        self._journal.writing([objects.key(f) for f in filters])
+        self._mesh.apply(filters)
+
+    def _delete(self, paths: Iterable[PrivatePath], part: str) -> None:
+        self._mesh.delete([(path.callers.namespace, names.object_name(path.name, part)) for path in paths])
+
+    def _await(self, lacking: Callable[[], list[str]]) -> None:
+        """Until nothing is lacking. Raises MeshFailure that lists the proxies that lag."""
+        if clock.poll(lambda: not lacking(), deadline=clock.Deadline.after(IN_FORCE_WITHIN)) is None:
+            self._mesh.check()
+            lags = lacking()
+            raise MeshFailure(f"not in force after {IN_FORCE_WITHIN:g} s in {', '.join(lags[:5])}{' ...' if len(lags) > 5 else ''}")
+
+    def _unstaged(self, path: PrivatePath) -> list[str]:
+        return [f"{pod.id} ({name})" for pod in path.callers.pods for name in self._missing(pod, path)]
+
+    def _missing(self, pod: Pod, path: PrivatePath) -> list[str]:
+        pattern = _all_of(path)
+        return [
+            *in_force.missing(path.clusters, self._mesh.dump(pod, Resource.CLUSTERS, pattern)),
+            *in_force.missing(path.listeners, self._mesh.dump(pod, Resource.LISTENERS, pattern)),
+        ]
+
+    def _still_staged(self, path: PrivatePath) -> list[str]:
+        return [
+            f"{pod.id} ({item['name']})"
+            for pod in path.callers.pods
+            for kind in (Resource.LISTENERS, Resource.CLUSTERS)
+            for item in self._mesh.dump(pod, kind, _all_of(path))
+        ]
+
+    def _unswitched(self, path: PrivatePath, live: Sequence[Live] | None) -> list[str]:
+        """Pods that do not hold exactly the routes of `live` (None: no route of this path at all)."""
+        wanted = [] if live is None else routes(path.name, self._mark, live)
+        pattern = "|".join(map(re.escape, path.route_configurations))
+        return [
+            pod.id
+            for pod in path.callers.pods
+            if not in_force.switched(path, wanted, self._mesh.dump(pod, Resource.ROUTES, pattern))
+        ]
+
+    def _check_bystanders(self, paths: Sequence[PrivatePath], sample: int = 3) -> None:
+        """No other workload's proxy may show anything of ours."""
+        mine = {pod.id for path in paths for pod in path.callers.pods}
+        standing = {pod.id for s in self._standing.values() for pod in s.path.callers.pods}
+        others = [pod for pod in self._mesh.pods() if pod.proxy and pod.id not in mine | standing]
+        pattern = re.escape(f"{names.PREFIX}.{self._mark.run}.") + ".*"
+        for pod in itertools.islice(others, sample):
+            if self._mesh.dump(pod, Resource.LISTENERS, pattern):
+                raise MeshFailure(
+                    f"{pod.id} holds listeners of ours although no edge under test starts there; its labels match a caller's"
+                )
+
+    def _drift_of(self, standing: _Standing) -> str:
+        path = standing.path
+        for pod in path.callers.pods:
+            configuration = self._mesh.configuration(pod)
+            try:
+                now = copy_source(configuration, path.virtual_host, path.edge)
+            except Refused as refused:
+                return f"{pod.id}: {refused}"
+            if not in_force.same(now, path.copied):
+                return f"{pod.id}: the routes, clusters or endpoints of {path.virtual_host} changed while they were under test"
+            if not in_force.switched(path, routes(path.name, self._mark, standing.live), configuration.routes):
+                return f"{pod.id}: our route to {path.virtual_host} is gone or was changed"
+        return ""
+
+
+def _keys(ends: Ends) -> list[Key]:
+    return [
+        (callers.namespace, callers.workload, f"{ends.callee.host}:{port.number}")
+        for callers in ends.callers
+        for port in ends.callee.ports
+        if port.http
+    ]
+
+
+def _key(path: PrivatePath) -> Key:
+    return path.callers.namespace, path.callers.workload, path.virtual_host
+
+
+def _all_of(path: PrivatePath) -> str:
+    return re.escape(path.name) + r"(\..*)?"

@@ -1,0 +1,169 @@
+"""What is one pytest session to us? One mesh, one load generator, one folder; and everything it started is ended with it.
+
+The order of the beginning is the order of safety: journal, watchdog, and only then the first child process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from chaos.errors import UndoFailed
+from chaos.injection.objects import Signature
+from chaos.load.port import Generator
+from chaos.mesh.port import Mesh
+from chaos.model.events import Event, RunFinished, RunStarted
+from chaos.model.marks import Mark
+from chaos.model.topology import Topology
+from chaos.model.verdict import Ledger
+from chaos.run import watchdog
+from chaos.run.evidence import LogReader
+from chaos.run.experiment import Experiment
+from chaos.run.journal import Journal
+from chaos.run.shield import shielded
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What a front end decides about a run."""
+
+    id: str
+    folder: Path
+    """`reports/runs/<run>`: samples, logs, events."""
+    worker: str = ""
+    """xdist's worker id; empty for a session of one process."""
+    experiments: int = 1
+    """K of the error budget: experiments selected in the whole run."""
+    tells_progress: bool = False
+    listeners: tuple[Listener, ...] = field(default=())
+
+
+class Run:
+    """One process of a run with its mesh up. Use `opened`; `close` ends everything, whatever else fails."""
+
+    def __init__(self, options: RunOptions, topology: Topology) -> None:
+        self.id = options.id
+        self.topology = topology
+        self.tells_progress = options.tells_progress
+        self.failed_undos: list[UndoFailed] = []
+        self.injection_numbers: Iterator[int] = itertools.count(1)
+        self.path_numbers: Iterator[int] = itertools.count(1)
+        self._experiment_numbers = itertools.count(1)
+        self._options = options
+        self._closed = False
+        options.folder.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal.opened(options.id)
+        self._watchdog: subprocess.Popen[bytes] = watchdog.start(self.journal.path)
+        self.mesh: Mesh
+        self.generator: Generator
+        self.reader: LogReader
+
+    @classmethod
+    def opened(
+        cls,
+        options: RunOptions,
+        topology: Topology,
+        *,
+        mesh: Callable[[Run], Mesh],
+        generator: Callable[[Run], Generator],
+    ) -> Run:
+        """Bring everything up; what was started is ended again when a part fails."""
+        run = cls(options, topology)
+        try:
+            run.generator = generator(run)  # it starts beside the mesh
+            run.mesh = mesh(run)
+            run.reader = LogReader(run.mesh, run.id)
+        except BaseException:
+            run.close()
+            raise
+        run.journal.mesh(run.mesh.identity.kind, run.mesh.identity.name)
+        identity = {"kind": run.mesh.identity.kind, "name": run.mesh.identity.name, **run.mesh.identity.details}
+        run.emit(
+            RunStarted(
+                run=run.id,
+                mesh=identity,
+                topology=str(topology.file),
+                worker=options.worker,
+                versions={"python": sys.version.split()[0]},
+            )
+        )
+        return run
+
+    # -- for experiments
+    def experiment(self, name: str) -> Experiment:
+        return Experiment(self, name, next(self._experiment_numbers), Ledger(experiments=self._options.experiments))
+
+    def spawned(self, group: int, what: str = "load generator") -> None:
+        """A child process was started: journalled, so that it is ended when we cannot."""
+        self.journal.spawned(group, what)
+
+    def signature(self) -> Signature:
+        """What objects of ours say of themselves."""
+        deadline = datetime.now(UTC) + timedelta(seconds=self.topology.allow.max_duration)
+        return Signature(run=self.id, deadline=deadline.isoformat(timespec="seconds"))
+
+    def emit(self, event: Event) -> None:
+        for listener in self._options.listeners:
+            listener(event)
+
+    def undo_failed(self, failed: UndoFailed) -> None:
+        self.failed_undos.append(failed)
+
+    @property
+    def folder(self) -> Path:
+        return self._options.folder
+
+    @property
+    def worker(self) -> str:
+        return self._options.worker
+
+    # -- its end
+    def close(self) -> None:
+        """End mesh, generator and watchdog. Idempotent; each part is tried whatever the others do."""
+        if self._closed:
+            return
+        self._closed = True
+        with shielded("ending the mesh"):
+            failures: list[BaseException] = []
+            for part in ("generator", "mesh"):
+                if hasattr(self, part):
+                    try:
+                        getattr(self, part).close()
+                    except Exception as failure:  # whatever it is, the rest has to be ended
+                        failures.append(failure)
+            clean = not failures and not self.failed_undos
+            self.journal.close(clean=clean)
+            if clean:
+                self._end_watchdog()
+        if hasattr(self, "mesh"):
+            self.emit(RunFinished(run=self.id, worker=self.worker))
+        if failures:
+            raise failures[0]
+
+    def _end_watchdog(self) -> None:
+        """Nothing is left for it. When something is, it stays: it acts when this process ends."""
+        self._watchdog.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._watchdog.wait(timeout=5)
+
+
+def new_id() -> str:
+    """The digits that every trace id and every object of this run begin with."""
+    return Mark.of_run()
+
+
+def sweep() -> list[str]:
+    """Undo what dead runs left behind on this machine; one line for each journal found."""
+    told = []
+    for journal in watchdog.orphans():
+        found = watchdog.undo(journal)
+        told.append(f"run {found.run}: ended {len(found.groups)} process groups, removed {len(found.folders)} folders")
+    return told

@@ -1,0 +1,41 @@
+"""What if somebody presses Ctrl-C while we undo? Signals wait until the undo is done, and their sender is told what for.
+
+The first says what is awaited, the third gives up and leaves the rest to the watchdog.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+PATIENCE = 3
+
+
+@contextmanager
+def shielded(what: str) -> Iterator[None]:
+    """SIGINT and SIGTERM are deferred while the block runs, and delivered after it. Only the main thread gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            print(f"\nistio-chaos: {what}; please wait (twice more leaves it to the watchdog)", file=sys.stderr)  # noqa: T201
+        if len(received) >= PATIENCE:
+            os._exit(128 + number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])

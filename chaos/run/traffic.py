@@ -1,0 +1,275 @@
+"""How does one load live, and what are its windows? Load flows from `__enter__` to `__exit__`; a window only labels requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from chaos import clock
+from chaos.errors import ExperimentError, Inconclusive, LoadFailure
+from chaos.load.port import Flow, LoadPlan, OpenModel
+from chaos.model import units
+from chaos.model.edge import Edge
+from chaos.model.events import LoadStarted, WindowClosed, WindowProgress
+from chaos.model.window import Window, WindowEvidence, is_bad, latencies, latency_at
+from chaos.observe.windows import Stretch, gather
+from chaos.run.injecting import Injection
+
+if TYPE_CHECKING:
+    from chaos.run.experiment import Experiment
+
+WARM_UP_SECONDS = 2.0
+WARM_UP_REQUESTS = 50
+PROGRESS_EVERY = 0.5
+STEADY_SECONDS = 1.0
+STEADY_REQUESTS = 60
+"""The least that stands between warm-up and the first injection, so that every fault is compared with something."""
+SETTLE_GRACE = 5.0
+"""Seconds beyond the load's timeout after which evidence that is still under way makes a window inconclusive."""
+
+
+class Traffic:
+    """Load on one target: `with load("/productpage", rate="100/s") as traffic:`."""
+
+    def __init__(self, experiment: Experiment, plan: LoadPlan, target: str) -> None:
+        self._experiment = experiment
+        self._plan = plan
+        self._flow: Flow | None = None
+        self._windows = 0
+        self._steady: WindowEvidence | None = None
+        self.target = target
+
+    # -- life
+    def __enter__(self) -> Traffic:
+        self._experiment.remember_traffic(self)
+        self._flow = self._experiment.generator.start(self._plan)
+        model = self._plan.model
+        text = f"{model.rate:g}/s" if isinstance(model, OpenModel) else f"{model.users} users"
+        self._experiment.emit(LoadStarted(experiment=self._experiment.name, target=self.target, model=text))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Traffic:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        await asyncio.to_thread(self.__exit__, kind, failure, trace)
+
+    def stop(self) -> None:
+        """No further requests. Idempotent."""
+        if self._flow is not None:
+            self._flow.stop()
+
+    @property
+    def flow(self) -> Flow:
+        if self._flow is None:
+            raise ExperimentError(f"load on {self.target} does not flow yet: use it in a with block, `with load(...) as traffic:`")
+        return self._flow
+
+    # -- windows
+    def window(self, length: str | timedelta) -> Window:
+        """Label the requests scheduled in the next `length`; returns when the last of them has ended and was read back."""
+        seconds = units.duration(length, name="window").total_seconds()
+        start = max(clock.now(), self._warm())
+        end = start + int(seconds * clock.NS)
+        window = self._new_window()
+        self._flow_until(window, start, end, seconds)
+        return self._close(window, start, end)
+
+    async def window_async(self, length: str | timedelta) -> Window:
+        """The same, from a worker thread."""
+        return await asyncio.to_thread(self.window, length)
+
+    @contextmanager
+    def recording(self) -> Iterator[Window]:
+        """Label the requests scheduled while the block runs; claims on the open window are judged when it ends."""
+        self._experiment.alarm.wait_until(self._warm())
+        start = clock.now()
+        window = self._new_window()
+        yield window
+        self._close(window, start, clock.now())
+
+    def settle(self, after: Injection | None = None) -> None:
+        """Wait until every request scheduled before `after` was gone (default: before now) has ended, on every hop."""
+        until = clock.now()
+        if after is not None:
+            if not after.record.gone:
+                raise ExperimentError(f"{after.record} is still on: settle after its block has ended")
+            until = after.record.gone
+        self._await_resolved(until)
+        samples = self.flow.samples().between(self.flow.started, until)
+        under_way = self._experiment.reader.settle(
+            map(self._plan.mark.trace_id, samples["sequence"]), clock.Deadline.after(self._plan.timeout + SETTLE_GRACE)
+        )
+        if under_way:
+            raise Inconclusive(
+                f"{len(under_way)} streams are still under way, the first in {under_way[0].pod}: traffic did not settle"
+            )
+
+    def take_steady(self) -> None:
+        """Before the first injection: what flowed since the warm-up counts as a steady window, extended if it is too short."""
+        if self._flow is None or self._steady is not None:
+            return
+        least = STEADY_SECONDS
+        if isinstance(self._plan.model, OpenModel):
+            least = max(least, STEADY_REQUESTS / self._plan.model.rate)
+        start = self._warm()
+        end = max(clock.now(), start + int(least * clock.NS))
+        window = self._new_window()
+        self._flow_until(window, start, end, (end - start) / clock.NS)
+        self._close(window, start, end)
+
+    # -- in detail
+    def _new_window(self) -> Window:
+        self._windows += 1
+        return Window(f"window {self._windows} of {self.target}", self._experiment.ledger)
+
+    def _warm(self) -> int:
+        """The moment after the first max(2 s, 50 requests)."""
+        seconds = WARM_UP_SECONDS
+        if isinstance(self._plan.model, OpenModel):
+            seconds = max(seconds, WARM_UP_REQUESTS / self._plan.model.rate)
+        return self.flow.started + int(seconds * clock.NS)
+
+    def _flow_until(self, window: Window, start: int, end: int, seconds: float) -> None:
+        """Wait for the end of the window, watch the generator, and tell how it goes."""
+        alarm = self._experiment.alarm
+        alarm.wait_until(min(start, end))
+        while clock.now() < end:
+            alarm.wait_until(min(end, clock.now() + int(PROGRESS_EVERY * clock.NS)))
+            self.flow.check()
+            if self._experiment.tells_progress:
+                samples = self.flow.samples().between(start, end)
+                errors = sum(is_bad(samples, i) for i in range(len(samples)))
+                self._experiment.emit(
+                    WindowProgress(
+                        experiment=self._experiment.name,
+                        window=window.name,
+                        elapsed=min(seconds, (clock.now() - start) / clock.NS),
+                        length=seconds,
+                        requests=len(samples),
+                        errors=errors,
+                    )
+                )
+
+    def _close(self, window: Window, start: int, end: int) -> Window:
+        doubts = self._gather_doubts(start, end)
+        scheduled = self.flow.scheduled(start, end)
+        model = self._plan.model
+        stretch = Stretch(
+            name=window.name,
+            start=start,
+            end=end,
+            mark=self._plan.mark,
+            samples=self.flow.samples(),
+            scheduled=scheduled,
+            offered=model.rate if isinstance(model, OpenModel) else scheduled / max(1e-9, (end - start) / clock.NS),
+            timeout=self._plan.timeout,
+            open_model=isinstance(model, OpenModel),
+            doubts=tuple(doubts),
+        )
+        experiment = self._experiment
+        evidence = gather(
+            stretch,
+            log=experiment.reader.log,
+            injections=experiment.history,
+            edges=experiment.observed(),
+            ejections=experiment.ejections(start),
+            resolve=experiment.resolve,
+            steady=self._steady,
+        )
+        if evidence.kind == "steady":
+            self._steady = evidence
+        experiment.emit(_closed(experiment.name, evidence))
+        window.close(evidence)
+        return window
+
+    def _gather_doubts(self, start: int, end: int) -> list[str]:
+        """Wait for the last request and the last log line; what did not come is a doubt."""
+        doubts = []
+        try:
+            self._await_resolved(end)
+        except LoadFailure as failure:
+            doubts.append(str(failure))
+        sent = self.flow.samples().between(start, end)
+        traces = map(self._plan.mark.trace_id, sent["sequence"])
+        under_way = self._experiment.reader.settle(traces, clock.Deadline.after(self._plan.timeout + SETTLE_GRACE))
+        if under_way:
+            doubts.append(f"{len(under_way)} streams had not ended when the evidence was read, the first in {under_way[0].pod}")
+        drift = self._experiment.drift()
+        if drift:
+            doubts.append(drift)
+        return doubts
+
+    def _await_resolved(self, until: int) -> None:
+        deadline = clock.Deadline.after(self._plan.timeout + SETTLE_GRACE)
+        while not self.flow.resolved(until):
+            self.flow.check()
+            if deadline.passed:
+                raise LoadFailure(f"requests of {self.target} were not resolved {SETTLE_GRACE:g} s after their own timeout")
+            self._experiment.alarm.pause(0.005)
+
+
+def _closed(experiment: str, evidence: WindowEvidence) -> WindowClosed:
+    """The key numbers of a window, unchecked: what is said of them is the claims' business."""
+    samples = evidence.samples
+    times = latencies(samples)
+    at = {q: latency_at(times, q) if times else None for q in (0.5, 0.95, 0.99)}
+    return WindowClosed(
+        experiment=experiment,
+        window=evidence.name,
+        kind=evidence.kind,
+        seconds=evidence.seconds,
+        requests=len(samples),
+        errors=sum(is_bad(samples, i) for i in range(len(samples))),
+        missing=evidence.missing,
+        transition=evidence.transition,
+        p50=_finite(at[0.5]),
+        p95=_finite(at[0.95]),
+        p99=_finite(at[0.99]),
+        statuses={str(status): count for status, count in sorted(Counter(samples["status"]).items())},
+        timeline=_timeline(evidence, times),
+        edges={str(edge): _edge(evidence, edge) for edge in evidence.edges},
+        doubts=evidence.doubts,
+    )
+
+
+def _edge(evidence: WindowEvidence, edge: Edge) -> Mapping[str, Any]:
+    seen = evidence.edges[edge]
+    return {
+        "source": seen.source,
+        "calls": len(seen.calls),
+        "attempts": sum(call.tries for call in seen.calls),
+        "flags": dict(Counter(",".join(sorted(call.flags)) or "-" for call in seen.calls)),
+        "statuses": {str(s): n for s, n in sorted(Counter(call.status for call in seen.calls).items())},
+        "ejections": seen.ejections,
+        "policy": list(seen.policy),
+        "proof": seen.proof.reason if seen.proof else "",
+        "proven": seen.proof.proven if seen.proof else None,
+    }
+
+
+def _timeline(evidence: WindowEvidence, times: list[float]) -> tuple[Mapping[str, float], ...]:
+    buckets: dict[int, list[int]] = {}
+    for index, scheduled in enumerate(evidence.samples["scheduled"]):
+        buckets.setdefault((scheduled - evidence.start) // clock.NS, []).append(index)
+    return tuple(
+        {
+            "second": float(second),
+            "requests": float(len(inside)),
+            "errors": float(sum(is_bad(evidence.samples, i) for i in inside)),
+            "p95": _finite(latency_at([times[i] for i in inside], 0.95)) or -1.0,
+        }
+        for second, inside in sorted(buckets.items())
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or value == float("inf") else value

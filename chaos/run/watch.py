@@ -1,0 +1,65 @@
+"""Does everything stay as it was proven while a fault is live? A thread that looks, and ends the injection at the first doubt."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from chaos import clock
+from chaos.errors import ChaosError
+
+if TYPE_CHECKING:
+    from chaos.run.experiment import Experiment
+    from chaos.run.injecting import Injection
+
+EVERY = 1.0
+"""Seconds between two looks."""
+
+
+class Watch:
+    """Looks after the live injections of one experiment: our pieces and what they copy, the mesh itself, expiry."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._live: list[Injection] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, injection: Injection) -> None:
+        self._live.append(injection)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="istio-chaos-watch", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not clock.pause(EVERY, unless=self._stop):
+            live = [injection for injection in self._live if injection.on]
+            if not live:
+                continue
+            trouble = self._trouble()
+            for injection in live:
+                over = f"{injection.record} reached its end of {injection.record.request.expires:g} s" if injection.expired else ""
+                if trouble or over:
+                    self._end(injection, trouble or over)
+
+    def _trouble(self) -> str:
+        try:
+            self._experiment.check_mesh()
+            return self._experiment.drift()
+        except ChaosError as error:
+            return str(error)
+
+    def _end(self, injection: Injection, reason: str) -> None:
+        """Undo at once, then tell whoever waits."""
+        if not injection.on:
+            return  # its own block ended it meanwhile
+        try:
+            injection.undo(aborted=f"{injection.record} was ended early: {reason}")
+        except ChaosError as failed:
+            reason = f"{reason}; and the undo failed: {failed}"
+        self._experiment.alarm.ring(f"{injection.record} was ended early: {reason}")

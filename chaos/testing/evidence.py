@@ -1,0 +1,211 @@
+"""How does one get evidence without a mesh? Small builders for requests, calls, edges and windows, to test claims with.
+
+Everything has a default of a healthy system: 300 requests at 100 per second, answered with 200 after 20 ms. What a test is
+about is given as one value for all, or as a function of the request's number:
+
+    fault = window(requests(latency=lambda i: 7.0 if i % 2 else 0.02), kind="fault")
+    expect(closed(fault)).to_respond_within("6.5s")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from typing import Generic, TypeAlias, TypeVar
+
+from chaos.model.calls import Attempt, Call
+from chaos.model.edge import Edge
+from chaos.model.fault import Fault
+from chaos.model.injection import InjectionRecord, InjectionRequest, Side
+from chaos.model.samples import Response, Samples, Tables
+from chaos.model.verdict import Ledger
+from chaos.model.window import EdgeEvidence, Kind, Proof, Window, WindowEvidence
+
+T = TypeVar("T")
+Each: TypeAlias = T | Callable[[int], T]
+"""One value for all, or a function of the number."""
+
+SECOND = 1_000_000_000
+
+
+def requests(
+    count: int = 300,
+    *,
+    rate: float = 100,
+    first: int = 0,
+    start: float = 100.0,
+    latency: Each[float] = 0.02,
+    status: Each[int] = 200,
+    error: Each[str] = "",
+    grpc: Each[int] = -1,
+    response: Each[Response | None] = None,
+    lag: Each[float] = 0.0,
+    unsent: Collection[int] = (),
+) -> Samples:
+    """User requests at even distances. Times in seconds; `first` is the first sequence number, `unsent` counts from 0."""
+    texts, responses = _Table(""), _Table[Response | None](None)
+    rows = []
+    for i in range(count):
+        due = int((start + i / rate) * SECOND)
+        sent = i not in unsent
+        rows.append(
+            {
+                "sequence": first + i,
+                "scheduled": due,
+                "sent": due + int(_of(lag, i) * SECOND) if sent else 0,
+                "ended": due + int(_of(latency, i) * SECOND) if sent else 0,
+                "status": _of(status, i) if sent else 0,
+                "grpc": _of(grpc, i),
+                "error": texts.index(_of(error, i) if sent else "unsent"),
+                "response": responses.index(_of(response, i)),
+            }
+        )
+    return Samples.of(rows, Tables(texts.values, responses.values))
+
+
+def call(
+    sequence: int,
+    *,
+    started: int,
+    seconds: float = 0.01,
+    status: int = 200,
+    flags: str = "",
+    attempts: tuple[Attempt, ...] = (),
+    tries: int | None = None,
+    grpc: int | None = None,
+    method: str = "GET",
+    details: str = "",
+) -> Call:
+    """One call; `started` in monotonic ns, `flags` as Envoy writes them: "DI,UT"."""
+    return Call(
+        sequence=sequence,
+        started=started,
+        ended=started + int(seconds * SECOND),
+        status=status,
+        grpc=grpc,
+        flags=_flags(flags),
+        details=details,
+        method=method,
+        tries=tries if tries is not None else max(1, len(attempts)),
+        attempts=attempts,
+    )
+
+
+def attempts(started: int, *tries: tuple[float, int, str], gap: float = 0.025) -> tuple[Attempt, ...]:
+    """Attempts one after the other, each (seconds, status, flags), with `gap` seconds between them."""
+    made = []
+    for seconds, status, flags in tries:
+        ended = started + int(seconds * SECOND)
+        made.append(Attempt(started=started, ended=ended, status=status, flags=_flags(flags), host="127.0.0.9:9080"))
+        started = ended + int(gap * SECOND)
+    return tuple(made)
+
+
+def calls(samples: Samples, one: Callable[[int, int], Call | Iterable[Call]] | None = None) -> tuple[Call, ...]:
+    """What every user request called: `one(sequence, started)` gives the call, or the calls, of one of them."""
+    made: list[Call] = []
+    for sequence, scheduled in zip(samples["sequence"], samples["scheduled"], strict=True):
+        seen = one(sequence, scheduled) if one else call(sequence, started=scheduled)
+        made += [seen] if isinstance(seen, Call) else seen
+    return tuple(sorted(made, key=lambda made_call: made_call.started))
+
+
+def injection(fault: Fault, edge: str, *, side: Side = Side.CALLEE) -> InjectionRecord:
+    """One that was in force."""
+    request = InjectionRequest(fault=fault, edge=Edge.of(edge), side=side)
+    return InjectionRecord(
+        number=1,
+        request=request,
+        side=side,
+        reason="asked for",
+        callers=("caller.bookinfo",),
+        written=1,
+        proven=2,
+        withdrawn=3,
+        gone=4,
+    )
+
+
+def edge(
+    name: str,
+    calls: Iterable[Call] = (),
+    *,
+    injection: InjectionRecord | None = None,
+    unproven: str = "",
+    policy: tuple[str, ...] = ("default: no timeout, 2 retries on connect-failure",),
+    **known: object,
+) -> EdgeEvidence:
+    """What went over one edge. `unproven`: why the injection on it is not proven; `known`: further fields of EdgeEvidence."""
+    seen = EdgeEvidence(edge=Edge.of(name), source="private path", calls=tuple(calls), policy=policy)
+    if injection is not None:
+        hit = sum(made.faulted for made in seen.calls)
+        proof = Proof(
+            injection=injection,
+            drawn=hit,
+            hit={"delay": hit},
+            proven=not unproven,
+            reason=unproven or f"{hit} of {hit} attempts were hit",
+        )
+        seen = replace(seen, proof=proof)
+    return replace(seen, **known)  # type: ignore[arg-type]
+
+
+def window(
+    samples: Samples | None = None,
+    *,
+    kind: Kind = "fault",
+    name: str = "",
+    edges: Iterable[EdgeEvidence] = (),
+    injections: Iterable[InjectionRecord] | None = None,
+    steady: WindowEvidence | None = None,
+    scheduled: int | None = None,
+    offered: float | None = None,
+    timeout: float = 30.0,
+    **known: object,
+) -> WindowEvidence:
+    """A window over these requests. Its injections are those of its edges, unless given; `known`: further fields."""
+    samples = requests() if samples is None else samples
+    edges = tuple(edges)
+    dues = samples["scheduled"]
+    start, last = (dues[0], dues[-1]) if len(dues) else (100 * SECOND, 100 * SECOND)
+    spacing = (last - start) / (len(dues) - 1) if len(dues) > 1 else SECOND
+    of_edges = tuple(seen.proof.injection for seen in edges if seen.proof is not None)
+    evidence = WindowEvidence(
+        name=name or f"window {1 if kind == 'steady' else 2} ({kind}) of /productpage",
+        kind=kind,
+        start=start,
+        end=last + int(spacing),
+        samples=samples,
+        scheduled=len(samples) if scheduled is None else scheduled,
+        offered=SECOND / spacing if offered is None else offered,
+        timeout=timeout,
+        edges={seen.edge: seen for seen in edges},
+        injections=of_edges if injections is None else tuple(injections),
+        steady=steady,
+    )
+    return replace(evidence, **known)  # type: ignore[arg-type]
+
+
+def closed(evidence: WindowEvidence, ledger: Ledger | None = None) -> Window:
+    """The window that an experiment would hold after its block has ended."""
+    return Window(evidence.name, ledger or Ledger(), evidence)
+
+
+class _Table(Generic[T]):
+    """Distinct values by index, as the load keeps texts and responses; index 0 is "none"."""
+
+    def __init__(self, none: T) -> None:
+        self.values = [none]
+
+    def index(self, value: T) -> int:
+        if value not in self.values:
+            self.values.append(value)
+        return self.values.index(value)
+
+
+def _of(each: Each[T], number: int) -> T:
+    return each(number) if callable(each) else each
+
+
+def _flags(text: str) -> frozenset[str]:
+    return frozenset(text.split(",")) if text else frozenset()

@@ -1,0 +1,85 @@
+"""What is said when all is over? The reports are written from the events of all processes, and the terminal gets a summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chaos.report.json_report import JsonReport
+from chaos.report.story import Story
+from chaos.report.stream import merged, write
+from chaos.report.table import Line, reasons, table
+
+if TYPE_CHECKING:
+    from _pytest._io import TerminalWriter
+
+
+class Results:
+    """Reports and summary of one run, in the process that has the terminal."""
+
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self._config = config
+        self._folder = folder
+        self._files: list[Path] = []
+        self._story: Story | None = None
+        self.failed_undos: list[str] = []
+        self.troubles: list[str] = []
+
+    def write(self) -> None:
+        """Write every report, if an experiment began at all."""
+        if self._folder.is_dir():
+            self._files = write(self._folder, [JsonReport()])
+            self._story = Story.of(merged(self._folder))
+
+    def summarize(self, terminal: pytest.TerminalReporter) -> None:
+        """The outcomes pytest has no section for, the table, and what must not be overlooked."""
+        for category, title in (("inconclusive", "INCONCLUSIVE"), ("no claim", "NO CLAIM")):
+            self._section(terminal, category, title)
+        if self._story is not None:
+            self._table(terminal, self._story)
+        for trouble in self.troubles:
+            terminal.write_line(f"istio-chaos: ending the run: {trouble}", yellow=True)
+        if self.failed_undos:
+            terminal.write_sep("!", "UNDO FAILED", red=True, bold=True)
+            for failed in self.failed_undos:
+                terminal.write_line(failed, red=True)
+
+    def _section(self, terminal: pytest.TerminalReporter, category: str, title: str) -> None:
+        reports = terminal.getreports(category)
+        if not reports or self._config.option.tbstyle == "no":
+            return
+        terminal.write_sep("=", title)
+        for report in reports:
+            where = f"{report.when} of " if report.when != "call" else ""
+            terminal.write_sep("_", where + (report.head_line or report.nodeid), yellow=True, bold=True)
+            if self._config.option.tbstyle == "line":
+                terminal.write_line(report.longreprtext.splitlines()[-1])
+            else:
+                report.toterminal(self._config.get_terminal_writer())
+
+    def _table(self, terminal: pytest.TerminalReporter, story: Story) -> None:
+        writer = self._config.get_terminal_writer()
+        encoding = getattr(writer, "encoding", None) or getattr(getattr(writer, "_file", None), "encoding", None) or "ascii"
+        plain = not _can_encode("✓✗…→", encoding)
+        terminal.write_sep("=", "resilience")
+        for line in [*table(story, width=writer.fullwidth, plain=plain), *reasons(story, width=writer.fullwidth, plain=plain)]:
+            _write(writer, line)
+        for file in self._files:
+            shown = file.relative_to(self._config.rootpath) if file.is_relative_to(self._config.rootpath) else file
+            terminal.write_line(f"report: {shown}")
+
+
+def _write(writer: TerminalWriter, line: Line) -> None:
+    for text, style in line:
+        writer.write(text, **dict.fromkeys(style.split(), True))
+    writer.line()
+
+
+def _can_encode(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,23 @@
+"""Worlds out of a few lines of YAML, for every test that asks what istiod would make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.istio.documents import read_text
+from chaos.istio.world import World
+
+
+@pytest.fixture
+def world_of() -> Callable[..., World]:
+    """`world_of(text, text, ..., mesh={...}, profile="1.29")`: the cluster that these manifests make."""
+
+    def build(*texts: str, mesh: Mapping[str, Any] | None = None, profile: str = "1.29") -> World:
+        documents = read_text("\n---\n".join(texts), Path("manifests.yaml"))
+        return World.of(documents, mesh_config=mesh, profile=profile)
+
+    return build

@@ -1,0 +1,32 @@
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaos.injection import fault_filter
+from chaos.model.injection import Side
+
+
+@given(st.sampled_from([None, 1, 2, 3, 12]), st.integers(0, 15), st.lists(st.integers(1, 99), min_size=1, max_size=3, unique=True))
+def test_what_is_counted_as_drawn_is_what_the_filter_draws(replicas: int | None, replica: int, numbers: list[int]) -> None:
+    value = fault_filter.instruction(Side.CALLEE, replicas, numbers)
+    regex = fault_filter.callee_side(replica)["typed_config"]["headers"][0]["string_match"]["safe_regex"]["regex"]
+
+    drawn = fault_filter.drawn(value, replica)
+
+    assert bool(re.fullmatch(regex, value)) is bool(drawn)  # Envoy's safe_regex is a full match
+    assert drawn == (frozenset(numbers) if replicas is None or replica < replicas else frozenset())
+    assert fault_filter.drawn(value, None) == frozenset()
+
+
+@given(st.integers(0, 5))
+def test_a_caller_side_instruction_moves_the_caller_side_filter_only(replica: int) -> None:
+    value = fault_filter.instruction(Side.CALLER, None, [7])
+
+    assert value.startswith(fault_filter.caller_side()["typed_config"]["headers"][0]["string_match"]["prefix"])
+    assert fault_filter.drawn(value, None) == {7}
+    assert fault_filter.drawn(value, replica) == frozenset()
+
+
+def test_a_stranger_without_our_header_draws_nothing() -> None:
+    assert fault_filter.drawn("", None) == fault_filter.drawn("", 0) == frozenset()

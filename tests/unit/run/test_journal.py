@@ -1,0 +1,57 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from chaos.run.journal import Journal, left, process_start
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a.journal"
+
+
+def test_a_journal_tells_what_is_left(path: Path) -> None:
+    journal = Journal(path, "0123456789ab")
+    journal.mesh("local", "127.1.0.0/16")
+    journal.spawned(os.getpgrp(), "envoy")
+    journal.spawned(4194300, "gone")
+    journal.ended(4194300)
+    journal.writing([("shop", "one"), ("shop", "two")])
+    journal.writing([("shop", "one")])
+    journal.removed([("shop", "two")])
+
+    found = left(path)
+
+    assert (found.run, found.pid, found.mesh) == ("0123456789ab", os.getpid(), {"kind": "local", "name": "127.1.0.0/16"})
+    assert found.groups == {os.getpgrp(): process_start(os.getpgrp())}
+    assert found.objects == [("shop", "one")]
+
+
+def test_a_line_that_was_being_written_is_not_believed(path: Path) -> None:
+    Journal(path, "0123456789ab").writing([("shop", "one")])
+    path.write_bytes(path.read_bytes() + b'{"removed": [["shop", "o')
+
+    assert left(path).objects == [("shop", "one")]
+
+
+def test_every_entry_is_in_the_file_when_its_call_returns(path: Path) -> None:
+    journal = Journal(path, "0123456789ab")
+    before = path.read_bytes()
+
+    journal.writing([("shop", "one")])
+
+    assert path.read_bytes()[len(before) :] == b'{"writing": [["shop", "one"]]}\n'
+
+
+def test_a_clean_end_leaves_no_journal_and_another_leaves_it(path: Path, tmp_path: Path) -> None:
+    Journal(path, "0123456789ab").close(clean=True)
+    assert not path.exists()
+
+    Journal(path, "0123456789ab").close(clean=False)
+    assert path.exists()
+
+
+def test_the_start_of_a_process_tells_it_from_a_later_one_of_its_number() -> None:
+    assert process_start(os.getpid()) == process_start(os.getpid()) > 0
+    assert process_start(2**22 - 1) == 0
