@@ -1,6 +1,6 @@
 """Is the load generator as fast as the Locust it is made of, and does it keep a rate?
 
-    python -m benchmarks.load
+    python -m benchmarks load
 
 Against `benchmarks.origin`, on one machine: two cores are enough, one for the generator and one for the server.
 """
@@ -130,7 +130,3 @@ def _plain_per_second(url: str, folder: Path) -> float:
     return float(stats["num_requests"] / seconds_sent)
 
 
-if __name__ == "__main__":
-    for benchmark in BENCHMARKS:
-        for result in benchmark():
-            print(f"{result.name}: {result.value:g} {result.unit} (goal: {result.goal}{'' if result.met else ', NOT MET'})")

@@ -14,3 +14,6 @@ class Result:
     unit: str
     goal: str
     met: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value:g} {self.unit} (goal: {self.goal}{'' if self.met else ', NOT MET'})"

@@ -12,21 +12,21 @@ from chaos import Inject, Load, Violated, delay, expect
 @pytest.mark.xfail(raises=Violated, strict=True, reason="reviews v2 waits 10 s for ratings, productpage only 2 x 3 s for reviews")
 def test_version_2_shows_reviews_although_ratings_is_slow(inject: Inject, load: Load) -> None:
     with (
-        load("/productpage", rate="30/s", headers={"end-user": "jason"}, observe=["productpage -> reviews"]) as traffic,
+        load("/productpage", rate="40/s", headers={"end-user": "jason"}, observe=["productpage -> reviews"]) as traffic,
         inject(delay("7s"), "reviews:v2 -> ratings"),
     ):
-        during = traffic.window("5s")
+        during = traffic.window("2s")
 
     expect(during).to_return(containing="Reviewer1", at_least="95%")
 
 
 def test_version_3_shows_reviews_although_ratings_is_slow(inject: Inject, load: Load) -> None:
     with (
-        load("/productpage", rate="30/s", observe=["productpage -> reviews"]) as traffic,
+        load("/productpage", rate="40/s", observe=["productpage -> reviews"]) as traffic,
         inject(delay("7s"), "reviews:v3 -> ratings"),
     ):
-        during = traffic.window("5s")
+        during = traffic.window("2s")
 
     expect(during).to_return(containing="Reviewer1", at_least="95%")
-    expect(during).to_respond_within("3s", at="p95")
+    # The application gives up after 2.5 s (flag DC): no policy of the mesh is involved.
     expect(during.edge("reviews:v3 -> ratings")).to_time_out_within("2.6s")

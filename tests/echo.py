@@ -1,12 +1,12 @@
 """What runs behind the sidecars in tests? A server that tells what it got, and calls others the way applications do.
 
     /echo                 pod, path and headers as they arrived
-    /call?url=U           GET U through HTTP_PROXY, as most clients do; what came back
+    /call?url=U           GET U through HTTP_PROXY, as most clients do, waiting `patience` seconds; what came back
     /direct?service=B     GET /echo at B_SERVICE_HOST:B_SERVICE_PORT, past HTTP_PROXY, as gRPC clients do
     /connect?to=H:P       CONNECT at the HTTP proxy
     /env                  the environment
 
-With ECHO_EXIT it says so and exits before it listens. Standard library only: it has to start fast.
+Tracing headers are passed on by /call, as Istio asks applications to. With ECHO_EXIT it says so and exits before it listens. Standard library only: it has to start fast.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 TIMEOUT = 10.0
+TRACING = ("x-b3-", "b3", "traceparent", "tracestate", "baggage", "x-request-id", "end-user")
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -31,7 +33,8 @@ class Echo(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         asked = dict(urllib.parse.parse_qsl(query))
-        answers = {"/call": _call, "/direct": _direct, "/connect": _connect, "/env": _environment}
+        passed_on = {name: value for name, value in self.headers.items() if name.lower().startswith(TRACING)}
+        answers = {"/call": partial(_call, headers=passed_on), "/direct": _direct, "/connect": _connect, "/env": _environment}
         body = json.dumps(answers.get(path, self._echo)(asked)).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -47,12 +50,15 @@ class Echo(BaseHTTPRequestHandler):
         pass
 
 
-def _call(asked: dict[str, str]) -> dict[str, Any]:
+def _call(asked: dict[str, str], headers: dict[str, str]) -> dict[str, Any]:
+    request = urllib.request.Request(asked["url"], headers=headers)
     try:
-        with urllib.request.urlopen(asked["url"], timeout=TIMEOUT) as answer:
+        with urllib.request.urlopen(request, timeout=float(asked.get("patience", TIMEOUT))) as answer:
             return _answered(answer.status, answer.read())
     except urllib.error.HTTPError as error:
         return _answered(error.code, error.read())
+    except OSError as error:
+        return _answered(0, str(error).encode())
 
 
 def _direct(asked: dict[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import compress
@@ -80,14 +80,9 @@ class Return(Claim[WindowSubject]):
 
     def judge(self, subject: WindowSubject, levels: Levels) -> Judgement:
         requests, window = subject.requests, subject.window
-        answers = Counter(zip(requests["status"], requests["response"], strict=True))
-        lacking = self._lacking(subject, answers)
-
-        def bits(of: Callable[[str | None], bool]) -> bytes:
-            chosen = {answer: of(lack) for answer, lack in lacking.items()}
-            return bytes(map(chosen.__getitem__, zip(requests["status"], requests["response"], strict=True)))
-
-        bad, unknown = bits(bool), bits(lambda lack: lack is None)
+        lacking = self._lacking(subject)
+        bad = _bits(subject, {answer: bool(lack) for answer, lack in lacking.items()})
+        unknown = _bits(subject, {answer: lack is None for answer, lack in lacking.items()})
         missing = bytes(shares.spread(unknown, shares.unsent(window), 1))
         decision = shares.decide(
             bytes(compress(bad, map((1).__sub__, unknown))),
@@ -96,25 +91,20 @@ class Return(Claim[WindowSubject]):
             allowed=self.allowed,
             missing=missing if 1 in missing else b"",
         )
-        wrong: Counter[str] = Counter()
-        for answer, number in answers.items():
-            if lack := lacking[answer]:
-                wrong[lack] += number
         return shares.judgement(
             decision,
             window,
             verb="returned it",
             absent="not sent or not kept",
             suffix=good_for(decision),
-            details=(*_told(wrong), timeline(requests["scheduled"], bad, window, "that did not return it")),
+            details=(*_told(subject, lacking), timeline(requests["scheduled"], bad, window, "that did not return it")),
             against=shares.culprits(bad, subject),
         )
 
-    def _lacking(self, subject: WindowSubject, answers: Iterable[tuple[int, int]] | None = None) -> dict[tuple[int, int], str | None]:
+    def _lacking(self, subject: WindowSubject) -> dict[tuple[int, int], str | None]:
         """(status, response) -> what it lacks of what was claimed: empty if nothing, None if that cannot be told."""
-        requests = subject.requests
-        distinct = set(zip(requests["status"], requests["response"], strict=True)) if answers is None else answers
-        return {(status, index): self.expected.lacking(status, requests.tables.responses[index]) for status, index in distinct}
+        responses = subject.requests.tables.responses
+        return {(status, index): self.expected.lacking(status, responses[index]) for status, index in set(_answers(subject))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +222,21 @@ def _excerpt(value: object) -> str:
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 
-def _told(wrong: Counter[str]) -> list[str]:
+def _answers(subject: WindowSubject) -> Iterator[tuple[int, int]]:
+    """(status, response) of every request that was sent."""
+    return zip(subject.requests["status"], subject.requests["response"], strict=True)
+
+
+def _bits(subject: WindowSubject, chosen: Mapping[tuple[int, int], bool]) -> bytes:
+    return bytes(map(chosen.__getitem__, _answers(subject)))
+
+
+def _told(subject: WindowSubject, lacking: Mapping[tuple[int, int], str | None]) -> list[str]:
     """`12 answers: status 500`."""
+    wrong: Counter[str] = Counter()
+    for answer, number in Counter(_answers(subject)).items():
+        if lack := lacking[answer]:
+            wrong[lack] += number
     lines = [f"{counted(number, 'answer')}: {text}" for text, number in wrong.most_common(_SHOWN)]
     rest = wrong.most_common()[_SHOWN:]
-    return [*lines, f"{counted(sum(n for _, n in rest), 'answer')} of {len(rest)} other kinds"] if rest else lines
+    return [*lines, f"{counted(sum(n for _, n in rest), 'answer')} of {counted(len(rest), 'other kind')}"] if rest else lines

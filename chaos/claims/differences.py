@@ -212,8 +212,10 @@ def _bounds(component: Contrast, decided: Equivalence, name: str) -> str:
 
 
 def _difference(value: float, unit: str) -> str:
-    if math.isnan(value) or math.isinf(value):
+    if math.isnan(value):
         return "an unknown amount"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     if unit == "share":
         return f"{value * 100:.3g} points"
     if unit == "s":

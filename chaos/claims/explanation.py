@@ -27,6 +27,8 @@ _EDGES: Final = 6
 """Edges that are listed; the others are counted."""
 _SHARP: Final = 0.1
 """Durations are called "after 3 s" when 10th and 90th percentile lie within so much of their median."""
+_SURELY: Final = 0.25
+"""A mean number of calls this near to a whole one is told as that."""
 _GRPC_NAMES: Final = {number: name for name, number in GRPC_STATUS.items()}
 
 
@@ -121,7 +123,9 @@ def _edges(subject: Subject) -> list[str]:
         policy = f"; policy {' | '.join(seen.policy)}" if seen.policy else ""
         ejected = f"; {counted(seen.ejections, 'ejection')}" if seen.ejections else ""
         calls = f": {_histogram(Counter(map(_label, seen.calls)))}" if seen.calls else ""
-        lines.append(f"{seen.edge}  {counted(len(seen.calls), 'call')}{calls}{ejected}{policy}")
+        tries = sum(call.tries for call in seen.calls)
+        attempts = f" with {counted(tries, 'attempt')}" if tries != len(seen.calls) else ""
+        lines.append(f"{seen.edge}  {counted(len(seen.calls), 'call')}{attempts}{calls}{ejected}{policy}")
     rest = ranked[_EDGES:]
     if rest:
         lines.append(f"and {counted(len(rest), 'more edge')}, {sum(map(_troubled, rest))} of them with failed calls")
@@ -205,8 +209,8 @@ def _tries(calls: Sequence[Call], seen: EdgeEvidence, subject: Subject) -> str:
     per_request = len(calls) / len({call.sequence for call in calls})
     steady = subject.window.steady
     usual = calls_per_request(steady.edges.get(seen.edge), steady) if steady else math.nan
-    again = round(per_request / usual) if usual >= 1 else round(per_request)
-    return f", {times(again)}" if again > 1 else ""
+    again = per_request / usual if usual >= 1 else per_request
+    return f", {times(round(again))}" if again > 1 and abs(again - round(again)) < _SURELY else ""
 
 
 def _after(calls: Sequence[Call]) -> str:

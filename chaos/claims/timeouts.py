@@ -40,7 +40,7 @@ class TimeOutWithin(Claim[EdgeSubject]):
     @property
     def needed_delay(self) -> float:
         """Seconds: 1.1 d + 50 ms."""
-        return _FACTOR * self.seconds + _MARGIN
+        return round(_FACTOR * self.seconds + _MARGIN, 9)  # 1.1 x 3.5 + 0.05 is 3.9000000000000004
 
     def vacuity(self, subject: EdgeSubject) -> Vacuity:
         delay = _delay_on(subject)

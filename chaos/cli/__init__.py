@@ -1,8 +1,8 @@
 """What can be done from the shell? The command `istio-chaos`, thin over the library.
 
-A command lives in the module of its name and is imported when it is called, so that `istio-chaos lint` does not pay for Envoy and the
-mesh. Exit codes say whose turn it is: 0 held, 1 violated, 2 interrupted, 4 usage and configuration, 6 inconclusive, 7
-environment, 16 an undo that failed.
+A command lives in the module of its name and is imported when it is called, so that `istio-chaos lint` does not pay for
+Envoy and the mesh. Exit codes say whose turn it is: 0 held, 1 violated, 2 interrupted, 4 usage and configuration, 6
+inconclusive, 7 environment, 16 an undo that failed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,6 @@ _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
-class _Failed(click.ClickException):
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(str(error))
-        self.exit_code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
-
-
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -63,10 +57,11 @@ def _our_exit_codes() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        error.exit_code = USAGE
-        raise
+        error.show()
+        raise click.exceptions.Exit(USAGE) from error
     except (errors.ChaosError, errors.Violated) as error:
-        raise _Failed(error) from error
+        click.echo(f"Error: {error}", err=True)
+        raise click.exceptions.Exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind))) from error
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

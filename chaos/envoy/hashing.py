@@ -34,24 +34,29 @@ def hash_of_service(rule: DestinationRule | None, port: int) -> Block | None:
 
 
 def hash_policy(written: Block | None) -> dict[str, Any] | None:
-    """envoy.config.route.v3.RouteAction.HashPolicy; None where the hash key is not said."""
+    """envoy.config.route.v3.RouteAction.HashPolicy; None where the hash key is not said.
+
+    Of several keys, which an API server would refuse, the last one in the API's order counts, as of every `oneof`.
+    """
     if written is None:
         return None
-    if written.get("httpHeaderName") is not None:
-        return {"header": {"header_name": written["httpHeaderName"]}}
-    if written.get("httpCookie") is not None:
-        return {"cookie": _cookie(written["httpCookie"])}
-    if written.get("useSourceIp") is not None:
-        return {"connection_properties": {"source_ip": True} if written["useSourceIp"] else {}}
     if written.get("httpQueryParameterName") is not None:
         return {"query_parameter": {"name": written["httpQueryParameterName"]}}
+    if written.get("useSourceIp") is not None:
+        return {"connection_properties": {"source_ip": True} if written["useSourceIp"] else {}}
+    if written.get("httpCookie") is not None:
+        return {"cookie": _cookie(written["httpCookie"])}
+    if written.get("httpHeaderName") is not None:
+        return {"header": {"header_name": written["httpHeaderName"]}}
     return None
 
 
 def _cookie(written: Block) -> dict[str, Any]:
-    cookie = {key: str(written[key]) for key in ("name", "path") if written.get(key)}
+    cookie: dict[str, Any] = {key: str(written[key]) for key in ("name", "path") if written.get(key)}
     if written.get("ttl") is not None:
         cookie["ttl"] = to_proto(written["ttl"])
+    if written.get("attributes"):
+        cookie["attributes"] = [{key: str(a[key]) for key in ("name", "value") if a.get(key)} for a in written["attributes"]]
     return cookie
 
 

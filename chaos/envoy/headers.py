@@ -32,7 +32,7 @@ def operations(written: Mapping[str, Any] | None) -> HeaderOperations:
     if not written:
         return HeaderOperations(fields={})
     request, response = written.get("request") or {}, written.get("response") or {}
-    fields = {
+    fields: dict[str, list[Any]] = {
         "request_headers_to_add": _added(request),
         "request_headers_to_remove": _removed(request),
         "response_headers_to_add": _added(response),

@@ -16,6 +16,7 @@ from chaos.envoy.configuration import Resource
 from chaos.envoy.cors import CORS
 from chaos.envoy.faults import FAULT, http_fault
 from chaos.envoy.naming import stat_prefix
+from chaos.envoy.protocols import PRESERVE_CASE
 from chaos.envoy.proxyconfig import disabled, proxy_config, proxy_headers
 from chaos.istio.services import Protocol
 from chaos.istio.world import Proxy, World
@@ -70,6 +71,8 @@ def connection_manager(
     }
     if disabled(headers, "requestId"):
         config["generate_request_id"] = False
+    if headers.get("preserveHttp1HeaderCase"):
+        config["http_protocol_options"] = PRESERVE_CASE
     idle = (proxy_config(world, proxy.pod).get("proxyMetadata") or {}).get("ISTIO_META_IDLE_TIMEOUT")
     if idle:
         config["common_http_protocol_options"] = {"idle_timeout": str(idle)}

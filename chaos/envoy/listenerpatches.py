@@ -28,10 +28,8 @@ def patched(listeners: Iterable[Resource], context: str, patches: ByTarget) -> l
     meant = {target: [p for p in found if p.is_for(context)] for target, found in patches.items()}
     changed = (_listener(listener, context, meant) for listener in listeners)
     kept = [listener for listener in changed if listener is not None]
-    for patch in meant.get("LISTENER", ()):
-        if patch.operation == "ADD" and not (patch.context == "ANY" and context == SIDECAR_INBOUND):
-            kept.append(patch.value)
-    return kept
+    adding = (patch for patch in meant.get("LISTENER", ()) if patch.operation == "ADD")
+    return kept + [p.value for p in adding if not (p.context == "ANY" and context == SIDECAR_INBOUND)]
 
 
 def _listener(listener: Resource, context: str, patches: ByTarget) -> Resource | None:

@@ -1,8 +1,8 @@
 """Where does a sidecar take outbound traffic? One listener per HTTP port, one per address for TCP and sniffed ports.
 
-HTTP services share `0.0.0.0_<port>` and are told apart by virtual host; TCP ones have a listener on their own address. Two kinds on one
-address and port share it by sniffing. Facts: istio pilot/pkg/networking/core/listener.go (`buildSidecarOutboundListener`,
-`buildListenerFromEntry`).
+HTTP services share `0.0.0.0_<port>` and are told apart by virtual host; TCP ones have a listener on their own address.
+Two kinds on one address and port share it by sniffing. Facts: istio pilot/pkg/networking/core/listener.go
+(`buildSidecarOutboundListener`, `buildListenerFromEntry`).
 """
 
 from __future__ import annotations
@@ -233,7 +233,10 @@ def socket_address(address: str, port: int) -> Resource:
 
 
 def tls_inspector() -> Resource:
-    return {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": f"{_INSPECTORS}.tls_inspector.v3.TlsInspector"}}
+    return {
+        "name": "envoy.filters.listener.tls_inspector",
+        "typed_config": {"@type": f"{_INSPECTORS}.tls_inspector.v3.TlsInspector"},
+    }
 
 
 def http_inspector() -> Resource:

@@ -19,7 +19,8 @@ def route_match(written: Mapping[str, Any] | None) -> dict[str, Any]:
     if written is None:
         return {"prefix": "/"}
     match: dict[str, Any] = _path(written.get("uri"))
-    headers, claims = [], []
+    headers: list[dict[str, Any]] = []
+    claims: list[dict[str, Any]] = []
     for name, condition in (written.get("headers") or {}).items():
         (claims if _is_claim(name) else headers).append(_header_or_claim(name, condition))
     for name, condition in (written.get("withoutHeaders") or {}).items():
@@ -44,7 +45,7 @@ def is_catch_all(match: Mapping[str, Any]) -> bool:
 
 
 def string_match(condition: Mapping[str, str]) -> dict[str, Any]:
-    """envoy.type.matcher.v3.StringMatcher"""
+    """envoy.type.matcher.v3.StringMatcher. Of several conditions the last in the API's order counts, as of every `oneof`."""
     if condition.get("regex") is not None:
         return {"safe_regex": {"regex": condition["regex"]}}
     if condition.get("prefix") is not None:
@@ -53,12 +54,12 @@ def string_match(condition: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _path(uri: StringMatch) -> dict[str, Any]:
-    if uri and uri.get("exact") is not None:
-        return {"path": uri["exact"]}
-    if uri and uri.get("prefix") is not None:
-        return {"prefix": uri["prefix"]}
     if uri and uri.get("regex") is not None:
         return {"safe_regex": {"regex": uri["regex"]}}
+    if uri and uri.get("prefix") is not None:
+        return {"prefix": uri["prefix"]}
+    if uri and uri.get("exact") is not None:
+        return {"path": uri["exact"]}
     return {"prefix": "/"}
 
 

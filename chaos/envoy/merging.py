@@ -48,8 +48,9 @@ def merged(type_: str, below: Mapping[str, Any], above: Mapping[str, Any], *, re
     fields = types.fields(type_)
     out = dict(below)
     for field, value in above.items():
-        kind = fields.get(field, "value")
-        known = out.get(field)
+        if field not in fields:
+            continue  # of another message: a typed configuration merged into one of another type
+        kind, known = fields[field], out.get(field)
         for rival in types.rivals(type_, field):
             if rival != field:
                 out.pop(rival, None)
@@ -71,7 +72,7 @@ def merged_any(below: Mapping[str, Any], above: Mapping[str, Any], *, replace_li
     type_ = _type_of(below)
     inside = {key: value for key, value in above.items() if key != "@type"}
     if type_ not in envoy() or envoy().is_well_known(type_):
-        return {**below, **inside}
+        return {**below, **inside}  # a filter of Istio's own: nothing is known of its fields
     return merged(type_, below, inside, replace_lists=replace_lists)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from chaos.envoy import clusterpatches, listenerpatches, routepatches
@@ -104,11 +105,21 @@ def apply(
 def _patches(filters: Iterable[Document], profile: str) -> ByTarget:
     found: dict[str, list[Patch]] = defaultdict(list)
     for document in filters:
-        for raw in document.spec.get("configPatches") or ():
-            target = str(raw.get("applyTo") or "")
-            if target in _MESSAGES and raw.get("patch") and _meets_proxy(raw.get("match") or {}, profile):
-                found[target].append(_patch(raw, target))
+        for patch in _patches_of(document, profile):
+            found[patch.apply_to].append(patch)
     return found
+
+
+@lru_cache(maxsize=1024)
+def _patches_of(document: Document, profile: str) -> tuple[Patch, ...]:
+    """Read once for all proxies and all changes: an injection is switched by one filter while large ones stand beside it."""
+    return tuple(
+        _patch(raw, target)
+        for raw in document.spec.get("configPatches") or ()
+        if (target := str(raw.get("applyTo") or "")) in _MESSAGES
+        and raw.get("patch")
+        and _meets_proxy(raw.get("match") or {}, profile)
+    )
 
 
 def _patch(raw: Mapping[str, Any], target: str) -> Patch:

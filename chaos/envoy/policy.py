@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chaos.envoy.pools import UNLIMITED
 from chaos.istio.durations import from_proto
 
 Json = Mapping[str, Any]
 
-UNLIMITED = 4294967295
 FAULT_FILTER = "envoy.filters.http.fault"
 GATEWAY_ERRORS = frozenset({502, 503, 504})
 GRPC_CONDITIONS = {"cancelled": 1, "deadline-exceeded": 4, "resource-exhausted": 8, "internal": 13, "unavailable": 14}

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chaos.envoy.proxyconfig import proxy_headers
 from chaos.istio.services import Protocol, ServicePort
+from chaos.istio.world import Proxy, World
 
 KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TYPE = f"type.googleapis.com/{KEY}"
-_PRESERVE_CASE = {
+PRESERVE_CASE = {
     "header_key_format": {
         "stateful_formatter": {
             "name": "preserve_case",
@@ -50,7 +52,7 @@ class HttpProtocolOptions:
         self._http2, self._sniffed = {}, False
 
     def preserve_header_case(self) -> None:
-        self._http1 = _PRESERVE_CASE
+        self._http1 = PRESERVE_CASE
 
     def follow_downstream(self) -> None:
         """Speak upstream what the caller spoke; what was said of HTTP/2 before is forgotten."""
@@ -71,6 +73,11 @@ class HttpProtocolOptions:
         self._upstream["auto_sni"] = True
         if not tls.get("subjectAltNames") and not tls.get("insecureSkipVerify"):
             self._upstream["auto_san_validation"] = True
+
+    def apply_to(self, cluster: dict[str, Any]) -> None:
+        made = self.proto()
+        if made is not None:
+            cluster["typed_extension_protocol_options"] = made
 
     def proto(self) -> dict[str, Any] | None:
         """The value of `typed_extension_protocol_options`; None where nothing was said."""
@@ -107,6 +114,11 @@ def of_port(port: ServicePort, *, sidecar: bool, preserve_case: bool) -> HttpPro
     if sidecar and port.protocol is Protocol.AUTO:
         options.follow_downstream()
     return options
+
+
+def preserves_case(world: World, proxy: Proxy) -> bool:
+    """Does the ProxyConfig keep the case of HTTP/1 header names (`proxyHeaders.preserveHttp1HeaderCase`)?"""
+    return bool(proxy_headers(world, proxy.pod).get("preserveHttp1HeaderCase"))
 
 
 def upgraded_to_http2(port: ServicePort, pool: Mapping[str, Any], *, mesh_upgrades: bool) -> bool:

@@ -222,14 +222,9 @@ def _cluster(destination: Mapping[str, Any], context: RouteContext) -> str:
 
 def _mirrors(rule: Mapping[str, Any], context: RouteContext) -> list[dict[str, Any]]:
     """A share of zero mirrors nothing; no share at all mirrors everything."""
-    policies = []
-    if rule.get("mirror"):
-        share = _mirror_share(rule.get("mirrorPercentage"), rule.get("mirrorPercent"))
-        policies.append(_mirror(rule["mirror"], share, context))
-    for mirror in rule.get("mirrors") or ():
-        if mirror.get("destination"):
-            policies.append(_mirror(mirror["destination"], _mirror_share(mirror.get("percentage"), None), context))
-    return [policy for policy in policies if policy is not None]
+    copies = [(rule.get("mirror"), _mirror_share(rule.get("mirrorPercentage"), rule.get("mirrorPercent")))]
+    copies += [(m.get("destination"), _mirror_share(m.get("percentage"), None)) for m in rule.get("mirrors") or ()]
+    return [_mirror(destination, share, context) for destination, share in copies if destination and share is not None]
 
 
 def _mirror_share(percentage: Mapping[str, Any] | None, percent: Any) -> dict[str, Any] | None:
@@ -240,9 +235,7 @@ def _mirror_share(percentage: Mapping[str, Any] | None, percent: Any) -> dict[st
     return hundredths(100)
 
 
-def _mirror(destination: Mapping[str, Any], share: dict[str, Any] | None, context: RouteContext) -> dict[str, Any] | None:
-    if share is None:
-        return None
+def _mirror(destination: Mapping[str, Any], share: dict[str, Any], context: RouteContext) -> dict[str, Any]:
     policy: dict[str, Any] = {
         "cluster": _cluster(destination, context),
         "runtime_fraction": {"default_value": share},
@@ -259,6 +252,8 @@ def _redirect(written: Mapping[str, Any], context: RouteContext) -> dict[str, An
     if code not in _REDIRECT_CODES:
         return None
     redirect: dict[str, Any] = {"path_redirect": str(written.get("uri") or "")}
+    if written.get("prefixRewrite"):
+        redirect = {"prefix_rewrite": written["prefixRewrite"]}
     if written.get("authority"):
         redirect["host_redirect"] = written["authority"]
     if written.get("scheme"):
@@ -273,16 +268,16 @@ def _redirect(written: Mapping[str, Any], context: RouteContext) -> dict[str, An
 
 
 def _redirect_port(written: Mapping[str, Any], context: RouteContext) -> int:
-    if written.get("port") is not None:
-        return int(written["port"])
-    return context.port if written.get("derivePort") == "FROM_REQUEST_PORT" else 0
+    if written.get("derivePort") is not None:
+        return context.port if written["derivePort"] == "FROM_REQUEST_PORT" else 0
+    return int(written.get("port") or 0)
 
 
 def _direct_response(written: Mapping[str, Any]) -> dict[str, Any]:
     response: dict[str, Any] = {"status": int(written.get("status") or 0)}
     body = written.get("body") or {}
-    if body.get("string") is not None:
-        response["body"] = {"inline_string": str(body["string"])}
-    elif body.get("bytes") is not None:
+    if body.get("bytes") is not None:
         response["body"] = {"inline_bytes": str(body["bytes"])}
+    elif body.get("string") is not None:
+        response["body"] = {"inline_string": str(body["string"])}
     return response

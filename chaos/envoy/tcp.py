@@ -1,7 +1,7 @@
 """Where do opaque connections go? Filter chains of TCP and TLS ports, with the `tcp` and `tls` rules of VirtualServices.
 
-Facts: istio pilot/pkg/networking/core/tls.go and networkfilter.go. No fault acts here and no header is seen: whoever wants to inject needs an
-HTTP port.
+No fault acts here and no header is seen: whoever wants to inject needs an HTTP port. Facts: istio
+pilot/pkg/networking/core/tls.go and networkfilter.go.
 """
 
 from __future__ import annotations

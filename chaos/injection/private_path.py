@@ -53,7 +53,8 @@ class PrivatePath:
     callers: Callers
     virtual_host: str
     """`reviews.bookinfo.svc.cluster.local:9080`: where our route is put in front."""
-    http2: bool
+    grpc: bool
+    """The port carries gRPC: what the caller sees of an HTTP status is a gRPC one."""
     clusters: tuple[Json, ...]
     listeners: tuple[Json, ...]
     replicas: tuple[str, ...]
@@ -70,7 +71,7 @@ class PrivatePath:
 
 
 def private_path(
-    *, name: str, edge: Edge, callers: Callers, virtual_host: str, http2: bool, configuration: Configuration
+    *, name: str, edge: Edge, callers: Callers, virtual_host: str, grpc: bool, configuration: Configuration
 ) -> PrivatePath:
     """Copy `virtual_host` out of one proxy's dump. Raises Refused for what cannot be copied truthfully."""
     copied = copy_source(configuration, virtual_host, edge)
@@ -89,7 +90,7 @@ def private_path(
         _call_cluster(name),
     )
     return PrivatePath(
-        name=name, edge=edge, callers=callers, virtual_host=virtual_host, http2=http2,
+        name=name, edge=edge, callers=callers, virtual_host=virtual_host, grpc=grpc,
         clusters=clusters, listeners=listeners, replicas=replicas, copied=copied,
         route_configurations=tuple(
             routes["name"] for routes in configuration.routes

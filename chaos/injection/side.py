@@ -28,19 +28,20 @@ def choose(request: InjectionRequest, paths: Sequence[PrivatePath]) -> tuple[Sid
     if callee_only:
         return Side.CALLEE, callee_only
     for path in paths:
-        reason = path.policy.acts_on(failure(request.fault))
+        reason = path.policy.acts_on(failure(request.fault, on_grpc=path.grpc))
         if reason:
             return Side.CALLEE, f"{reason}, which a fault at the caller would bypass"
     return Side.CALLER, "no policy of this edge would act on it, so the calling application alone is tested"
 
 
-def failure(fault: Fault) -> Failure:
+def failure(fault: Fault, *, on_grpc: bool) -> Failure:
     """What the caller's policy would see if the callee behaved like this."""
     return Failure(
         status=fault.abort.status if fault.abort else None,
         grpc=fault.abort.grpc if fault.abort else None,
         delay=fault.delay.duration.total_seconds() if fault.delay else None,
         throttled=fault.throttle is not None,
+        on_grpc=on_grpc,
     )
 
 

@@ -14,13 +14,15 @@ import durationpy
 
 _GO = re.compile(r"[+-]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")
 MILLISECOND = timedelta(milliseconds=1)
+_PROTO = re.compile(r"-?\d+(\.\d+)?s")
 
 
 def parse(text: object) -> timedelta:
     """The duration a manifest means. Raises ValueError where Go's `time.ParseDuration` would refuse."""
     if not isinstance(text, str) or not _GO.fullmatch(text):
         raise ValueError(f'{text!r} is not a duration; write it with units as in "1.5s", "300ms" or "1h"')
-    return durationpy.from_str(text)  # type: ignore[no-any-return]
+    duration: timedelta = durationpy.from_str(text)
+    return duration
 
 
 def proto(duration: timedelta) -> str:
@@ -38,6 +40,6 @@ def to_proto(text: object) -> str:
 
 def from_proto(text: str) -> timedelta:
     """The value of a proto JSON duration (`"0.4s"`)."""
-    if not text.endswith("s"):
+    if not _PROTO.fullmatch(text):
         raise ValueError(f'{text!r} is not a proto JSON duration such as "0.4s"')
     return timedelta(seconds=float(text[:-1]))

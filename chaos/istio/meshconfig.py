@@ -33,19 +33,16 @@ class MeshConfig:
     inbound_mode: str = "PASSTHROUGH"
     connect_timeout: timedelta = timedelta(seconds=10)
     tcp_keepalive: Mapping[str, Any] | None = None
+    dns_refresh_rate: timedelta = timedelta(seconds=60)
+    outbound_cluster_stat_name: str = ""
+    inbound_cluster_stat_name: str = ""
     default_http_retry_policy: Mapping[str, Any] | None = None
-    default_inbound_http_retry_policy: Mapping[str, Any] | None = None
-    default_traffic_policy: Mapping[str, Any] | None = None
     locality_lb_setting: Mapping[str, Any] | None = None
     h2_upgrade: bool = False
-    auto_mtls: bool = True
     default_service_export_to: tuple[str, ...] = (EVERYONE,)
     default_virtual_service_export_to: tuple[str, ...] = (EVERYONE,)
     default_destination_rule_export_to: tuple[str, ...] = (EVERYONE,)
     path_normalization: str = "BASE"
-    access_log_file: str = ""
-    access_log_format: str = ""
-    access_log_encoding: str = "TEXT"
     proxy_http_port: int = 0
     extension_providers: tuple[Mapping[str, Any], ...] = ()
     default_access_logging: tuple[str, ...] = ()
@@ -63,19 +60,16 @@ class MeshConfig:
             inbound_mode=str((_block(raw, "inboundTrafficPolicy") or {}).get("mode") or "PASSTHROUGH"),
             connect_timeout=_duration(raw, "connectTimeout", timedelta(seconds=10)),
             tcp_keepalive=_block(raw, "tcpKeepalive"),
+            dns_refresh_rate=_duration(raw, "dnsRefreshRate", timedelta(seconds=60)),
+            outbound_cluster_stat_name=str(raw.get("outboundClusterStatName") or ""),
+            inbound_cluster_stat_name=str(raw.get("inboundClusterStatName") or ""),
             default_http_retry_policy=_block(raw, "defaultHttpRetryPolicy"),
-            default_inbound_http_retry_policy=_block(raw, "defaultInboundHttpRetryPolicy"),
-            default_traffic_policy=_block(raw, "defaultTrafficPolicy"),
             locality_lb_setting=locality,
             h2_upgrade=raw.get("h2UpgradePolicy") == "UPGRADE",
-            auto_mtls=raw.get("enableAutoMtls") is not False,
             default_service_export_to=_names(raw, "defaultServiceExportTo") or (EVERYONE,),
             default_virtual_service_export_to=_names(raw, "defaultVirtualServiceExportTo") or (EVERYONE,),
             default_destination_rule_export_to=_names(raw, "defaultDestinationRuleExportTo") or (EVERYONE,),
             path_normalization=_normalization(raw),
-            access_log_file=str(raw.get("accessLogFile") or ""),
-            access_log_format=str(raw.get("accessLogFormat") or ""),
-            access_log_encoding=str(raw.get("accessLogEncoding") or "TEXT"),
             proxy_http_port=int(raw.get("proxyHttpPort") or 0),
             extension_providers=tuple(raw.get("extensionProviders") or ()),
             default_access_logging=_names(_block(raw, "defaultProviders") or {}, "accessLogging"),

@@ -7,6 +7,7 @@ pilot/pkg/model/sidecar.go (with unified scoping, the default) and push_context.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -235,11 +236,11 @@ def _wildcard_owners(chosen: Iterable[VirtualService], found: Iterable[Service])
     owners: dict[str, VirtualService] = {}
     for target in found:
         name = target.hostname
-        host = name if name in by_host else None
-        if host is None and has_wildcards:
-            host = next((pattern for pattern in hosts.wildcards_over(name) if pattern in by_host), None)
-        if host is not None:
-            owners[name] = by_host[host]
+        if name in by_host:
+            owners[name] = by_host[name]
+        elif has_wildcards:
+            covering = (pattern for pattern in hosts.wildcards_over(name) if pattern in by_host)
+            owners.update((name, by_host[pattern]) for pattern in itertools.islice(covering, 1))
     return owners
 
 

@@ -76,6 +76,9 @@ class Resolution(enum.Enum):
     ALIAS = "ALIAS"
 
 
+_RESOLUTIONS = {"STATIC": Resolution.STATIC, "DNS": Resolution.DNS, "DNS_ROUND_ROBIN": Resolution.DNS_ROUND_ROBIN}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:
     name: str
@@ -143,13 +146,18 @@ def created(document: Document) -> str:
     return str(document.metadata.get("creationTimestamp") or "9999")
 
 
+def seniority(service: Service) -> tuple[str, bool, str]:
+    """Sort key of services: creation, Kubernetes before ServiceEntries, name (pilot/pkg/model `SortServicesByCreationTime`)."""
+    return (service.created, not service.kubernetes, f"{service.name}.{service.namespace}")
+
+
 def age(document: Document) -> tuple[str, str, str]:
-    """Sort key of Istio's configuration objects: creation, then name, then namespace (pilot/pkg/model `sortConfigByCreationTime`)."""
+    """Sort key of Istio's configuration objects: creation, name, namespace (pilot/pkg/model `sortConfigByCreationTime`)."""
     return (created(document), document.name, document.namespace)
 
 
 def protocol_of(number: int, name: str, app_protocol: str | None, transport: str = "TCP") -> Protocol:
-    """A Kubernetes port's protocol: appProtocol, then the name up to the first `-`, then sniffing (pkg/config/kube/conversion.go)."""
+    """A Kubernetes port's protocol: appProtocol, the name up to the first `-`, or sniffed (pkg/config/kube/conversion.go)."""
     if transport == "UDP":
         return Protocol.UDP
     if app_protocol is not None and app_protocol.lower() in _APP_PROTOCOLS:
@@ -177,12 +185,10 @@ def from_kubernetes(document: Document, address: str, default_export_to: Collect
     external = spec.get("externalName") if spec.get("type") == "ExternalName" else None
     headless = spec.get("clusterIP") == "None"
     named = [a for a in spec.get("clusterIPs") or [spec.get("clusterIP")] if a and a != "None"]
+    named = [a for a in named if ":" not in a] or named  # proxies of one family take its addresses alone
     exports = frozenset(part.strip() for part in str(annotations.get(EXPORT_TO, "")).split(",") if part.strip())
     distribution = spec.get("trafficDistribution") or annotations.get(TRAFFIC_DISTRIBUTION)
-    if external:
-        resolution = Resolution.ALIAS
-    else:
-        resolution = Resolution.NONE if headless else Resolution.STATIC
+    resolution = Resolution.ALIAS if external else Resolution.NONE if headless else Resolution.STATIC
     return Service(
         hostname=f"{document.name}.{document.namespace}.svc.{domain}",
         name=document.name,
@@ -215,7 +221,7 @@ def _kubernetes_port(raw: Mapping[str, Any]) -> ServicePort:
 def from_service_entry(document: Document, default_export_to: Collection[str]) -> Iterator[Service]:
     """One Service per host (istio pilot/pkg/serviceregistry/serviceentry `convertServices`); hosts are taken as they are."""
     spec = document.spec
-    resolution = Resolution(spec.get("resolution") or "NONE")
+    resolution = _RESOLUTIONS.get(str(spec.get("resolution")), Resolution.NONE)
     for host in spec.get("hosts") or ():
         yield Service(
             hostname=str(host),

@@ -1,7 +1,7 @@
 """What is a pod called by? The service ports that lead to it: what its sidecar's inbound side is made of.
 
-Facts: istio pilot/pkg/model/context.go (`SetServiceTargets`: by creation, then host name) and listener_inbound.go (of several services on one port
-the first counts).
+Facts: istio pilot/pkg/model/context.go (`SetServiceTargets`: by creation, then host name) and
+pilot/pkg/networking/core/listener_inbound.go (of several services on one port the first counts).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Target:
 
 
 def service_targets(world: World, pod: Pod) -> tuple[Target, ...]:
-    """Every (service, port) that selects `pod`, oldest service first, ports in their order; also ServiceEntries with a workloadSelector."""
+    """Every (service, port) that selects `pod`: oldest service first, ports in their order. ServiceEntries select pods too."""
     return world.remember(("targets", pod.id), lambda: tuple(_targets(world, pod)))
 
 
@@ -61,4 +61,4 @@ def _targets(world: World, pod: Pod) -> list[Target]:
 
 def _selecting(world: World, namespace: str) -> list[Service]:
     own = (service for service in world.services if service.namespace == namespace and service.selector)
-    return sorted(own, key=lambda service: (service.created, service.hostname))
+    return sorted(own, key=lambda service: (service.created, not service.kubernetes, service.hostname))

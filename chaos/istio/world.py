@@ -9,12 +9,13 @@ from __future__ import annotations
 import enum
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from chaos.errors import ConfigurationError, nearest
+from chaos.errors import ConfigurationError, ManifestError, nearest
 from chaos.istio import services, spelling, workloads
 from chaos.istio.documents import Document
 from chaos.istio.meshconfig import MeshConfig
@@ -70,7 +71,13 @@ class World:
     """Indexes over the documents. Sequences of Istio's objects are in their order of age: creation, name, namespace."""
 
     def __init__(
-        self, documents: Iterable[Document], mesh: MeshConfig, profile: str, address_of: AddressOf | None, *, api_defaults: bool = True
+        self,
+        documents: Iterable[Document],
+        *,
+        mesh: MeshConfig,
+        profile: str,
+        address_of: AddressOf | None,
+        api_defaults: bool,
     ) -> None:
         if profile not in PROFILES:
             raise ConfigurationError(f'Istio profile "{profile}" is not known{nearest(profile, PROFILES)}')
@@ -98,7 +105,8 @@ class World:
         files as an istiod without API server does: nobody fills in `protocol: TCP`, so that a service port which names a
         container port without protocol reaches no inbound port.
         """
-        return cls(documents, MeshConfig.of(mesh_config), profile, address_of, api_defaults=api_defaults)
+        mesh = MeshConfig.of(mesh_config)
+        return cls(documents, mesh=mesh, profile=profile, address_of=address_of, api_defaults=api_defaults)
 
     # ----------------------------------------------------------------------------------------- Istio's objects, by age
     @cached_property
@@ -159,8 +167,11 @@ class World:
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
         """Every pod, in the order of the files."""
-        made = (pod for document in self.documents for pod in workloads.pods_of(document, self.nodes, self._address_of))
-        return tuple({pod.id: pod for pod in made}.values())
+        made: dict[str, Pod] = {}
+        for document in self.documents:
+            with _legible(document):
+                made |= {pod.id: pod for pod in workloads.pods_of(document, self.nodes, self._address_of)}
+        return tuple(made.values())
 
     @cached_property
     def pods_by_namespace(self) -> Mapping[str, tuple[Pod, ...]]:
@@ -194,15 +205,17 @@ class World:
     # ---------------------------------------------------------------------------------------------- what can be called
     @cached_property
     def services(self) -> tuple[Service, ...]:
-        """Kubernetes Services and ServiceEntries' hosts by age (istio pilot/pkg/model `SortServicesByCreationTime`)."""
+        """Kubernetes Services and the hosts of ServiceEntries, the oldest first."""
         virtual_ips = (f"10.96.{n // 250}.{n % 250 + 10}" for n in itertools.count())
-        found = [
-            services.from_kubernetes(document, next(virtual_ips), self.mesh.default_service_export_to, self.mesh.domain)
-            for document in self.of_kind("Service", "")
-        ]
+        exports, domain = self.mesh.default_service_export_to, self.mesh.domain
+        found: list[Service] = []
+        for document in self.of_kind("Service", ""):
+            with _legible(document):
+                found.append(services.from_kubernetes(document, next(virtual_ips), exports, domain))
         for document in self.service_entries:
-            found += services.from_service_entry(document, self.mesh.default_service_export_to)
-        return tuple(sorted(services.with_aliases(found), key=lambda s: (s.created, f"{s.name}.{s.namespace}")))
+            with _legible(document):
+                found += services.from_service_entry(document, exports)
+        return tuple(sorted(services.with_aliases(found), key=services.seniority))
 
     @cached_property
     def services_by_host(self) -> Mapping[str, tuple[Service, ...]]:
@@ -218,6 +231,15 @@ class World:
             self._memory[key] = make()
         found: T = self._memory[key]
         return found
+
+
+@contextmanager
+def _legible(document: Document) -> Iterator[None]:
+    """A manifest whose fields have other shapes than Kubernetes gives them is the author's error, not ours."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ManifestError(f"{document.place()}: cannot be read as a {document.kind}: {error}") from error
 
 
 def _last_applied(documents: Iterable[Document]) -> tuple[Document, ...]:

@@ -20,6 +20,10 @@ class ServicePort:
         return self.protocol in {"HTTP", "HTTP2", "GRPC", "GRPC-Web"}
 
     @property
+    def grpc(self) -> bool:
+        return self.protocol in {"GRPC", "GRPC-Web"}
+
+    @property
     def http2(self) -> bool:
         return self.protocol in {"HTTP2", "GRPC"}
 

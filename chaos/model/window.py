@@ -8,6 +8,7 @@ that nothing stands behind raises `Inconclusive` instead of giving a number.
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,8 @@ from chaos.model.injection import InjectionRecord, Side
 from chaos.model.samples import Samples
 from chaos.model.verdict import Ledger
 
-Kind = Literal["steady", "fault", "recovery"]
+Kind = Literal["steady", "fault", "bystander", "recovery"]
+"""bystander: a fault was on that could not hit the requests of this load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +159,10 @@ def latency_at(latencies: Sequence[float], q: float) -> float:
 
 def latencies(samples: Samples) -> list[float]:
     """Seconds from the scheduled start to the last byte; infinite where there was no response."""
-    return [
-        (end - start) / 1e9 if status else math.inf
-        for start, end, status in zip(samples["scheduled"], samples["ended"], samples["status"], strict=True)
-    ]
+    times = [taken / 1e9 for taken in map(operator.sub, samples["ended"], samples["scheduled"])]
+    if samples["status"].count(0):
+        return [time if status else math.inf for time, status in zip(times, samples["status"], strict=True)]
+    return times
 
 
 def is_bad(samples: Samples, index: int, ok: frozenset[int] = frozenset()) -> bool:

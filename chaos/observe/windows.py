@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chaos.injection import fault_filter
 from chaos.model.edge import Edge
-from chaos.model.injection import InjectionRecord
+from chaos.model.injection import InjectionRecord, InjectionRequest
 from chaos.model.marks import FlowMark
 from chaos.model.samples import TIMED_OUT, Samples
 from chaos.model.window import EdgeEvidence, Kind, WindowEvidence
@@ -54,13 +54,16 @@ class Stretch:
     open_model: bool
     doubts: tuple[str, ...] = ()
     cut_short: bool = False
+    reached_by: Callable[[InjectionRequest], bool] = lambda _: True
+    """Can an injection hit requests of this load at all?"""
 
 
-def kind_of(start: int, end: int, injections: Sequence[InjectionRecord]) -> Kind:
-    """steady before the first injection, fault while one is on, recovery after."""
-    if any(_live(i, start, end) for i in injections):
-        return "fault"
-    return "recovery" if any(i.written and i.written < end for i in injections) else "steady"
+def _kind(stretch: Stretch, injections: Sequence[InjectionRecord]) -> Kind:
+    """steady before the first injection, fault (or bystander) while one is on, recovery after."""
+    live = [i for i in injections if _live(i, stretch.start, stretch.end)]
+    if live:
+        return "fault" if any(stretch.reached_by(i.request) for i in live) else "bystander"
+    return "recovery" if any(i.written and i.written < stretch.end for i in injections) else "steady"
 
 
 def gather(
@@ -74,11 +77,12 @@ def gather(
     steady: WindowEvidence | None,
 ) -> WindowEvidence:
     """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge)."""
+    kind = _kind(stretch, injections)
+    injections = [i for i in injections if stretch.reached_by(i.request)]
     scheduled = stretch.samples.between(stretch.start, stretch.end)
     clear = [not _in_transition(s, e, injections) for s, e in zip(scheduled["scheduled"], scheduled["ended"], strict=True)]
     samples = scheduled.where(clear)
     live = tuple(i for i in injections if _live(i, stretch.start, stretch.end))
-    kind = kind_of(stretch.start, stretch.end, injections)
     book = _Edges(stretch, samples, log, live, ejections, resolve, {observed.edge: observed for observed in edges})
     doubts = [*stretch.doubts, *_mixed(stretch, injections), *(i.aborted for i in live if i.aborted), *book.unproven()]
     return WindowEvidence(

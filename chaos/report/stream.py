@@ -33,9 +33,14 @@ class EventFile:
             file.write(line + "\n")
 
 
+def began(folder: Path) -> bool:
+    """Did anything happen in this run?"""
+    return any(_files(folder))
+
+
 def merged(folder: Path) -> Iterator[tuple[str, Event]]:
     """(process, event) of all processes in the order they happened. Raises ConfigurationError where there is no run."""
-    files = sorted(folder.glob(f"{PREFIX}*{SUFFIX}"))
+    files = _files(folder)
     if not files:
         raise ConfigurationError(f"{folder}: no events of a run; name the folder of one run, reports/runs/<run>")
     found = [(process, event) for file in files for process, event in _events(file)]
@@ -62,6 +67,10 @@ def plain(value: Any) -> Any:
         items = sorted(value, key=str) if isinstance(value, (set, frozenset)) else value
         return [plain(item) for item in items]
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{PREFIX}*{SUFFIX}"))
 
 
 def _events(file: Path) -> Iterator[tuple[str, Event]]:

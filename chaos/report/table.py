@@ -54,7 +54,7 @@ def reasons(story: Story, *, width: int, plain: bool = False) -> Iterator[Line]:
             continue
         yield [("", "")]
         yield [(f"{told.outcome}: ", _style(told)), (names[told.name], "bold")]
-        for line in _short(_in_ascii(told.message) if plain else told.message, width - 2, plain):
+        for line in _short(_in_ascii(told.message) if plain else told.message, width - 2):
             yield [(f"  {line}", "")]
     if story.experiments:
         yield [("", "")]
@@ -95,17 +95,10 @@ def _names(experiments: Sequence[Told]) -> dict[str, str]:
     return {name: (brief if taken.count(brief) == 1 else name) for name, brief in short.items()}
 
 
-def _short(message: str, width: int, plain: bool) -> Iterator[str]:
-    """The first lines of a message, wrapped."""
-    wrapped = [
-        line
-        for paragraph in message.splitlines()[:_REASON_LINES]
-        for line in textwrap.wrap(paragraph.strip(), max(20, width - 1), break_long_words=False) or [""]
-    ]
-    more = len(message.splitlines()) > _REASON_LINES
-    yield from wrapped
-    if more:
-        yield "..." if plain else "…"
+def _short(message: str, width: int) -> Iterator[str]:
+    """The first lines of a message, wrapped: what was claimed, what was measured, and the likely cause."""
+    for paragraph in message.splitlines()[:_REASON_LINES]:
+        yield from textwrap.wrap(paragraph.strip(), max(20, width - 1), break_long_words=False)
 
 
 def _cut(text: str, room: int, plain: bool) -> str:

@@ -51,14 +51,14 @@ class Experiment:
         """Held while injections are written or undone."""
         self.notes: list[str] = []
         self._run = run
-        self._mark = Mark(run.id, number)
-        self._paths = Paths(run.mesh, self._mark, run.journal, run.signature, run.path_numbers)
+        self.mark = Mark(run.id, number)
+        self._paths = Paths(run.mesh, self.mark, run.journal, run.signature, run.path_numbers)
         self._injections: list[Injection] = []
         self._traffics: list[Traffic] = []
         self._loads = 0
         self._edges: dict[Edge, Ends] = {}
         self._ejected: list[tuple[int, dict[Edge, int]]] = []
-        self._watch = Watch(self)
+        self.watcher = Watch(self)
         self._told = 0
 
     # -- what a test asks for
@@ -101,7 +101,7 @@ class Experiment:
     def load(self, plan: Callable[[int, Mark], LoadPlan], target: str, observe: Sequence[str | Edge]) -> Traffic:
         """Prepare a load; `plan` gets its number and the experiment's mark. `observe` makes private paths stand first."""
         self._loads += 1
-        traffic = Traffic(self, plan(self._loads, self._mark), target)
+        traffic = Traffic(self, plan(self._loads, self.mark), target)
         for edge in observe:
             self.observe(edge)
         return traffic
@@ -153,9 +153,6 @@ class Experiment:
             for traffic in self._traffics:
                 traffic.take_steady()
 
-    def watch(self, injection: Injection) -> None:
-        self._watch.start(injection)
-
     def check_mesh(self) -> None:
         self._run.mesh.check()
 
@@ -199,7 +196,7 @@ class Experiment:
     def finish(self) -> None:
         """Undo, prove, stop, take away. Raises what could not be done, as one group, after everything was tried."""
         failures: list[Exception] = []
-        self._watch.stop()
+        self.watcher.stop()
         for injection in reversed(self._injections):
             _try(injection.undo, failures)
         for traffic in self._traffics:

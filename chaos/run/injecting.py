@@ -63,7 +63,7 @@ class Injection:
                 in_force_ms=self.record.in_force_ms,
             )
         )
-        self._experiment.watch(self)
+        self._experiment.watcher.start(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:

@@ -105,6 +105,7 @@ class Paths:
             if not standing:
                 return
             for each in standing:
+                each.maybe = [*each.maybe, live]
                 each.live = [other for other in each.live if other != live]
             written()
             self._switch(standing)
@@ -143,7 +144,7 @@ class Paths:
             edge=ends.edge,
             callers=callers,
             virtual_host=key[2],
-            http2=port.http2,
+            grpc=port.grpc,
             configuration=seen,
         )
 

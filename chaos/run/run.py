@@ -143,6 +143,9 @@ class Run:
             self.journal.close(clean=clean)
             if clean:
                 self._end_watchdog()
+            else:
+                # It outlives us on purpose and acts when this process ends; Popen would take it for forgotten.
+                self._watchdog.returncode = 0
         if hasattr(self, "mesh"):
             self.emit(RunFinished(run=self.id, worker=self.worker))
         if failures:

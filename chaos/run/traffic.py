@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from chaos import clock
 from chaos.errors import ExperimentError, Inconclusive, LoadFailure
-from chaos.load.port import Flow, LoadPlan, OpenModel
+from chaos.load.port import Flow, LoadPlan, OpenModel, Script
 from chaos.model import units
 from chaos.model.edge import Edge
 from chaos.model.events import LoadStarted, WindowClosed, WindowProgress
+from chaos.model.injection import InjectionRequest
 from chaos.model.window import Window, WindowEvidence, is_bad, latencies, latency_at
 from chaos.observe.windows import Stretch, gather
 from chaos.run.injecting import Injection
@@ -174,6 +175,7 @@ class Traffic:
             timeout=self._plan.timeout,
             open_model=isinstance(model, OpenModel),
             doubts=tuple(doubts),
+            reached_by=self._reached_by,
         )
         experiment = self._experiment
         evidence = gather(
@@ -207,6 +209,15 @@ class Traffic:
         if drift:
             doubts.append(drift)
         return doubts
+
+    def _reached_by(self, request: InjectionRequest) -> bool:
+        """Bystander traffic carries no mark of an experiment; a match on another header value passes this load by."""
+        if request.traffic == "own" and not self._plan.mark.prefix.startswith(self._experiment.mark.digits):
+            return False
+        if isinstance(self._plan.what, Script):
+            return True  # what its requests carry is the script's business
+        carried = {name.lower(): value for name, value in self._plan.what.headers.items()}
+        return request.match.items() <= carried.items()
 
     def _await_resolved(self, until: int) -> None:
         deadline = clock.Deadline.after(self._plan.timeout + SETTLE_GRACE)

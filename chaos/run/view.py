@@ -106,6 +106,9 @@ class Inject:
         """
         return self._experiment.inject(fault, edge, at=at, traffic=traffic, match=match, replicas=replicas, expires=expires)
 
+    def __repr__(self) -> str:
+        return "<inject>"
+
 
 class Load:
     """Traffic (fixture `load`): `with load("/productpage", rate="100/s") as traffic:`."""
@@ -151,3 +154,6 @@ class Load:
         )
         plan = planner(request, self._run.mesh, self._run.topology)
         return self._experiment.load(plan, str(target), observe)
+
+    def __repr__(self) -> str:
+        return "<load>"

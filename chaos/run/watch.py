@@ -38,14 +38,16 @@ class Watch:
 
     def _run(self) -> None:
         while not clock.pause(EVERY, unless=self._stop):
-            live = [injection for injection in self._live if injection.on]
-            if not live:
-                continue
-            trouble = self._trouble()
-            for injection in live:
-                over = f"{injection.record} reached its end of {injection.record.request.expires:g} s" if injection.expired else ""
-                if trouble or over:
-                    self._end(injection, trouble or over)
+            self.look()
+
+    def look(self) -> None:
+        """Once: end what may not go on."""
+        live = [injection for injection in self._live if injection.on]
+        trouble = self._trouble() if live else ""
+        for injection in live:
+            over = f"{injection.record} reached its end of {injection.record.request.expires:g} s" if injection.expired else ""
+            if trouble or over:
+                self._end(injection, trouble or over)
 
     def _trouble(self) -> str:
         try:

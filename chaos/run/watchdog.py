@@ -22,7 +22,6 @@ from chaos.run import state
 from chaos.run.ending import end_groups, stragglers
 from chaos.run.journal import Left, left, process_start
 
-
 GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL: nobody is left who could want anything of these processes."""
 

@@ -113,12 +113,8 @@ class Watch:
             outcome = Outcome.INCONCLUSIVE
         elif allowed == 0:
             outcome = outcome_for_all(bad, missing, total)
-        elif log_e_held >= -math.log(self._alpha_held):
-            outcome = Outcome.HELD
-        elif log_e_violated >= -math.log(self._alpha_violated):
-            outcome = Outcome.VIOLATED
         else:
-            outcome = Outcome.INCONCLUSIVE
+            outcome = self._outcome(log_e_held, log_e_violated)
         return Look(
             outcome=outcome,
             bad=bad,
@@ -132,12 +128,17 @@ class Watch:
             alpha_violated=self._alpha_violated,
         )
 
+    def _outcome(self, log_e_held: float, log_e_violated: float) -> Outcome:
+        if log_e_held >= -math.log(self._alpha_held):
+            return Outcome.HELD
+        return Outcome.VIOLATED if log_e_violated >= -math.log(self._alpha_violated) else Outcome.INCONCLUSIVE
+
 
 class ShareWatch(Watch):
     """A claim on a share of bad requests, looked at after 50 requests, then 56, 62, 69 ...
 
-    `burst` is the declared mean length of bursts of failures; undeclared bursts of 5 are called held at the boundary in 57 %
-    of the runs (simulated), so a message has to say for which bursts the verdict is good.
+    `burst` is the declared mean length of bursts of failures; undeclared bursts of 5 are called held at the boundary in more
+    than half of the runs (simulated), so a message has to say that the verdict is for single failures only.
     """
 
     def __init__(self, allowed: float, *, alpha_violated: float, alpha_held: float = ALPHA_HELD, burst: float = 1.0) -> None:

@@ -142,7 +142,7 @@ class System:
         """`caller`'s application calls a service; it is gone at `cut`."""
         routes = _virtual_host(caller.configuration, f"{host}:{port}")
         ours = next((r for r in routes if is_ours(r.get("name", "")) and _matches(r["match"], asked)), None)
-        route = next(r for r in routes if not is_ours(r.get("name", "")) and _matches(r["match"], asked))
+        route = _settled(next(r for r in routes if not is_ours(r.get("name", "")) and _matches(r["match"], asked)), asked)
         if ours is None:
             stream = self._stream(caller, asked, "sidecar", side="outbound", cluster=_cluster(route), attempts="1")
             answer = yield from self._route(caller, route, asked, _NO_FAULT, None, cut)
@@ -162,10 +162,10 @@ class System:
     def _route(self, caller: Proxy, route: Json, asked: Question, fault: _Fault, stream: Json | None, cut: int) -> Steps:
         """The hop's own policy: time-out and retries of the route."""
         policy = edge_policy({"routes": [route]}, ()).routes[0]
+        retries = policy.retries
         over = self._now + _ns(policy.timeout) if policy.timeout else NEVER
         for tried in itertools.count(1):
-            per_try = self._now + _ns(policy.retries.per_try_timeout) if policy.retries and policy.retries.per_try_timeout else NEVER
-            limit = min(cut, over, per_try)
+            limit = min(cut, over, self._now + _ns(retries.per_try_timeout) if retries and retries.per_try_timeout else NEVER)
             answer = yield from self._attempt(caller, route, asked, fault, stream, limit)
             if answer.lost and limit in (cut, over):
                 return _gone(tried) if limit == cut else Answer(status=504, flags=("UT",), tries=tried, details="response_timeout")
@@ -173,7 +173,7 @@ class System:
                 answer = Answer(status=504, flags=("UT",), details="upstream_per_try_timeout")
             if not _retries(policy, answer):
                 return replace(answer, tries=tried)
-            if policy.retries is not None and tried > policy.retries.attempts:
+            if retries is not None and tried > retries.attempts:
                 return replace(answer, tries=tried, flags=(*answer.flags, "URX"))
             if not (yield from self._wait(_BACK_OFF, min(cut, over))):
                 return _gone(tried) if cut <= over else Answer(status=504, flags=("UT",), tries=tried, details="response_timeout")
@@ -227,7 +227,8 @@ class System:
         for name in does.calls:
             for _ in range(does.tries):
                 patience = self._now + does.waits if does.waits is not None else NEVER
-                answer = yield from self.call(proxy, *self._address(name, proxy.pod), replace(onward, method="GET", path="/"), min(cut, patience))
+                host, port = self._address(name, proxy.pod)
+                answer = yield from self.call(proxy, host, port, replace(onward, method="GET", path="/"), min(cut, patience))
                 if answer.lost and cut <= patience:
                     return _gone(1)
                 if not answer.lost and answer.status < 500:
@@ -291,7 +292,8 @@ def _matches(match: Json, asked: Question) -> bool:
     path = asked.path
     if "path" in match and match["path"] != path:
         return False
-    if "path_separated_prefix" in match and path != match["path_separated_prefix"] and not path.startswith(match["path_separated_prefix"] + "/"):
+    folder = match.get("path_separated_prefix")
+    if folder is not None and path != folder and not path.startswith(f"{folder}/"):
         return False
     return path.startswith(match.get("prefix", "")) and all(_has(header, asked) for header in match.get("headers", []))
 
@@ -308,10 +310,17 @@ def _has(wanted: Json, asked: Question) -> bool:
     )
 
 
+def _settled(route: Json, asked: Question) -> Json:
+    """With one cluster, drawn by weight where there are several."""
+    weighted = route["route"].get("weighted_clusters", {}).get("clusters", [])
+    if not weighted:
+        return route
+    (drawn,) = random.Random(asked.trace).choices(weighted, [c.get("weight", 0) for c in weighted])
+    return {**route, "route": {**route["route"], "cluster": drawn["name"]}}
+
+
 def _cluster(route: Json) -> str:
-    action = route["route"]
-    weighted = action.get("weighted_clusters", {}).get("clusters", [])
-    return str(max(weighted, key=lambda c: c.get("weight", 0))["name"] if weighted else action["cluster"])
+    return str(route["route"]["cluster"])
 
 
 def _hosts(configuration: Configuration, cluster: str) -> list[str]:

@@ -146,12 +146,11 @@ def _recorded(
     original: Callable[..., Any], plan: LoadPlan, recorder: Recorder, gives_up: type[Exception] | None
 ) -> Callable[..., Any]:
     """A session's `request` with mark, timeout and record. `gives_up` is what its client takes for a time-out."""
-    signature = inspect.signature(original)
+    names = list(inspect.signature(original).parameters)[3:]  # what may follow self, method and url by position
 
     @functools.wraps(original)
-    def request(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        given.update(given.pop("kwargs", {}))
+    def request(self: Any, method: Any, url: Any, *positional: Any, **given: Any) -> Any:
+        given.update(zip(names, positional, strict=False))
         exchange = _Exchange(recorder, streamed=bool(given.get("stream")))
         mark = plan.mark.headers(exchange.sequence)
         own = {field: value for field, value in (given.get("headers") or {}).items() if field.lower() not in mark}
@@ -159,16 +158,16 @@ def _recorded(
         given["context"] = {**(given.get("context") or {}), KEY: exchange}
         try:
             with gevent.Timeout(plan.timeout, gives_up):
-                response = original(**given)
+                response = original(self, method, url, **given)
         except BaseException as failure:
             # What Locust does not count as a failed request: a URL that is none, or the end of the user.
             connections.abandon()
-            exchange.end(str(given["url"]), error=failures.text_of(failure, reused=connections.reused()))
+            exchange.end(str(url), error=failures.text_of(failure, reused=connections.reused()))
             raise
         exchange.ended = exchange.ended or now()
         if exchange.open:
             # A `with` enters before anything else can run. Without one Locust would never say how the request ended.
-            gevent.get_hub().loop.run_callback(_judge_unless_entered, exchange, response, str(given["url"]))
+            gevent.get_hub().loop.run_callback(_judge_unless_entered, exchange, response, str(url))
         return response
 
     return request

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_chaos import options
+from pytest_chaos import newhooks, options
+from pytest_chaos.distribution import Controller, refusals_told
 from pytest_chaos.fixtures import RUN, _chaos_experiment, _chaos_run, experiment, inject, load, mesh
+from pytest_chaos.selection import refuse_strange_chaos
 
 if TYPE_CHECKING:
     from chaos.model.topology import Topology
@@ -39,17 +41,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    from pytest_chaos import newhooks
-
     pluginmanager.add_hookspecs(newhooks)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    if config.pluginmanager.hasplugin("dsession"):
-        from pytest_chaos.distribution import Controller
 
-        config.pluginmanager.register(Controller(config), "pytest_chaos_controller")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before xdist starts its workers."""
+    plugins = session.config.pluginmanager
+    if plugins.hasplugin("dsession"):
+        plugins.register(Controller(session.config), "pytest_chaos_controller")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,9 +69,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Before the terminal shows what was collected."""
     items = [item for item in session.items if RUN in getattr(item, "fixturenames", ())]
     if items and not session.config.option.collectonly:
-        from pytest_chaos.session import prepare
+        with refusals_told(session.config):
+            refuse_strange_chaos()
+            from pytest_chaos.session import prepare
 
-        prepare(session.config, items)
+            prepare(session.config, items)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """`from chaos import delay` fails where a project has a `chaos` of its own: say what that means."""
+    if report.failed and "'chaos" in report.longreprtext:
+        refuse_strange_chaos()
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,14 +1,17 @@
 """With xdist: what does the process do that hands out the tests? It names the run, sweeps, and writes the reports in the end.
 
 The workers run the experiments, each on a mesh of its own, and append to event files of their own. This process learns that there
-were experiments when it finds their events.
+were experiments when it finds their events; what else a worker has to say comes when the worker ends.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import signal
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +22,30 @@ if TYPE_CHECKING:
     from pytest_chaos.results import Results
 
 
+@contextmanager
+def refusals_told(config: pytest.Config) -> Iterator[None]:
+    """A UsageError of a worker ends its process; the controller raises it again, before the first test."""
+    try:
+        yield
+    except pytest.UsageError as refusal:
+        tell_controller(config, refused=str(refusal))
+        raise
+
+
+def tell_controller(config: pytest.Config, **told: object) -> bool:
+    """What the controller gets when this worker ends. False where there is no controller."""
+    output: dict[str, object] | None = getattr(config, "workeroutput", None)
+    if output is None:
+        return False
+    output["chaos"] = told
+    return True
+
+
 class Controller:
-    """The hooks of xdist's controller. It imports nothing of the library unless there is something to sweep or to tell."""
+    """The hooks of xdist's controller, made before the workers start.
+
+    It imports nothing of the library unless there is something to sweep or to tell.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -30,9 +55,8 @@ class Controller:
         self._failed_undos: list[str] = []
         self._troubles: list[str] = []
         self._results: Results | None = None
-
-    def pytest_sessionstart(self) -> None:
-        """Before the workers start."""
+        self._terminated = False
+        self._before_us: signal.Handlers | Callable[[int, FrameType | None], object] | int | None = None
         self._sweep()
 
     @pytest.hookimpl(optionalhook=True)
@@ -40,8 +64,17 @@ class Controller:
         node.workerinput["chaos"] = {"run": self._run, "folder": str(self._folder)}
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """A worker that selected experiments has made the run's folder: from now on SIGTERM ends the session as Ctrl-C does."""
+        if self._before_us is None and self._folder.is_dir():
+            self._before_us = signal.signal(signal.SIGTERM, self._terminate)
+            self._say(f"istio-chaos: experiments on the {options.mesh(self._config)} mesh, one for each worker, run {self._run}")
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         told = getattr(node, "workeroutput", {}).get("chaos", {})
+        if refused := told.get("refused"):
+            raise pytest.UsageError(refused)
         self._failed_undos += told.get("failed_undos", [])
         self._troubles += told.get("troubles", [])
 
@@ -67,7 +100,14 @@ class Controller:
         self._results.failed_undos += self._failed_undos
         self._results.troubles += self._troubles
         self._results.write()
-        session.exitstatus = exit_status(session.exitstatus, self._failed_undos, self._troubles, terminated=False)
+        session.exitstatus = exit_status(session.exitstatus, self._failed_undos, self._troubles, terminated=self._terminated)
+        if self._before_us is not None:
+            signal.signal(signal.SIGTERM, self._before_us)
+
+    def _terminate(self, number: int, _frame: FrameType | None) -> None:
+        if not self._terminated:
+            self._terminated = True
+            raise KeyboardInterrupt("SIGTERM")
 
     def _sweep(self) -> None:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "istio-chaos"
@@ -76,5 +116,9 @@ class Controller:
         from chaos.run.run import sweep
 
         for line in sweep():
-            if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
-                reporter.write_line(f"istio-chaos: swept {line}")
+            self._say(f"istio-chaos: swept {line}")
+
+    def _say(self, line: str) -> None:
+        if reporter := self._config.pluginmanager.getplugin("terminalreporter"):
+            reporter.ensure_newline()
+            reporter.write_line(line)

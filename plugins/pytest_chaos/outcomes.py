@@ -151,8 +151,8 @@ def _message(failure: BaseException | None, report: pytest.TestReport) -> str:
 
 
 def _said(failure: BaseException) -> str:
-    ours = isinstance(failure, (ChaosError, Violated))
-    return str(failure) if ours else f"{type(failure).__name__}: {failure}"
+    speaks_for_itself = isinstance(failure, (ChaosError, AssertionError))
+    return str(failure) if speaks_for_itself else f"{type(failure).__name__}: {failure}"
 
 
 def _show_only_the_test(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

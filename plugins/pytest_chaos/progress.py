@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -10,6 +14,7 @@ from chaos.model.events import Event, WindowProgress
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
+    from _pytest.capture import CaptureManager
 
 ROOM: Final = 30
 """Fewer columns than this are not worth writing into."""
@@ -18,8 +23,9 @@ ROOM: Final = 30
 class Progress:
     """A listener that shows the window under way behind what pytest has written on its line, and takes it away again."""
 
-    def __init__(self, writer: TerminalWriter) -> None:
+    def __init__(self, writer: TerminalWriter, uncaptured: Callable[[], AbstractContextManager[None]]) -> None:
         self._writer = writer
+        self._uncaptured = uncaptured
         self._shown = 0
 
     @classmethod
@@ -28,7 +34,8 @@ class Progress:
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or not reporter.isatty or config.option.capture == "no" or config.option.verbose < 0:
             return None
-        return cls(config.get_terminal_writer())
+        capture = config.pluginmanager.getplugin("capturemanager")
+        return cls(config.get_terminal_writer(), capture.global_and_fixture_disabled if capture else nullcontext)
 
     def __call__(self, event: Event) -> None:
         self._clear()
@@ -48,13 +55,14 @@ class Progress:
             self._shown = 0
 
     def _out(self, characters: str) -> None:
-        # Past the writer, which counts columns to know where its own line ends.
-        self._writer._file.write(characters)
-        self._writer.flush()
+        with self._uncaptured():
+            # Past the writer, which counts columns to know where its own line ends.
+            self._writer._file.write(characters)
+            self._writer.flush()
 
 
 def text(event: WindowProgress) -> str:
-    """`window 2 of /productpage  4/10 s  400 requests, 3 errors`"""
+    """`4/10 s, 400 requests, 3 errors: window 2 of /productpage`: what a narrow terminal cuts off is the name."""
     of = f"/{event.length:.0f}" if event.length else ""
     errors = f", {event.errors} error{'s' if event.errors != 1 else ''}" if event.errors else ""
-    return f"{event.window}  {event.elapsed:.0f}{of} s  {event.requests} requests{errors}"
+    return f"{event.elapsed:.0f}{of} s, {event.requests} requests{errors}: {event.window}"

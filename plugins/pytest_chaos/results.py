@@ -9,7 +9,7 @@ import pytest
 
 from chaos.report.json_report import JsonReport
 from chaos.report.story import Story
-from chaos.report.stream import merged, write
+from chaos.report.stream import began, merged, write
 from chaos.report.table import Line, reasons, table
 
 if TYPE_CHECKING:
@@ -29,9 +29,11 @@ class Results:
 
     def write(self) -> None:
         """Write every report, if an experiment began at all."""
-        if self._folder.is_dir():
+        if began(self._folder):
             self._files = write(self._folder, [JsonReport()])
             self._story = Story.of(merged(self._folder))
+        elif self._folder.is_dir():
+            self._folder.rmdir()
 
     def summarize(self, terminal: pytest.TerminalReporter) -> None:
         """The outcomes pytest has no section for, the table, and what must not be overlooked."""
@@ -43,7 +45,7 @@ class Results:
             terminal.write_line(f"istio-chaos: ending the run: {trouble}", yellow=True)
         if self.failed_undos:
             terminal.write_sep("!", "UNDO FAILED", red=True, bold=True)
-            for failed in self.failed_undos:
+            for failed in dict.fromkeys(self.failed_undos):  # an undo is tried again at every end there is
                 terminal.write_line(failed, red=True)
 
     def _section(self, terminal: pytest.TerminalReporter, category: str, title: str) -> None:

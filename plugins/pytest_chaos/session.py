@@ -20,6 +20,7 @@ from chaos.model.events import Event, ExperimentStarted
 from chaos.report.stream import EventFile
 from chaos.run.run import Run, RunOptions, new_id, sweep
 from pytest_chaos import options, selection
+from pytest_chaos.distribution import tell_controller
 from pytest_chaos.fixtures import EXPERIMENT
 from pytest_chaos.outcomes import Outcomes
 from pytest_chaos.results import Results
@@ -50,7 +51,6 @@ def of(config: pytest.Config) -> Session:
 
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Check, sweep, and be there for the experiments. Raises UsageError before anything is touched."""
-    selection.refuse_strange_chaos()
     selection.refuse_locust()
     topology = selection.topology(config, items)
     opener = _opener(config, topology)
@@ -87,6 +87,7 @@ class Session:
         self._id = self._given.get("run") or new_id()
         self._run: Run | None = None
         self._ending = self._closed = False
+        self._unfinished: list[Experiment] = []
         self._signals = 0
         self._before_us: signal.Handlers | Callable[[int, FrameType | None], object] | int | None = None
         self.troubles: list[str] = []
@@ -95,6 +96,8 @@ class Session:
         self.outcomes = Outcomes(self._emit)
         self._listeners: list[Callable[[Event], None]] = [EventFile(self.folder, self._worker or "main")]
         self._results = Results(config, self.folder)
+        if self._given:
+            self.folder.mkdir(parents=True, exist_ok=True)  # tells the controller that there are experiments
         self._swept = [] if self._given else sweep()  # with xdist the controller did
         self._progress()
 
@@ -119,14 +122,13 @@ class Session:
         """One test's experiment; what it did is undone when the iterator goes on."""
         experiment = self.opened().experiment(item.nodeid)
         self.outcomes.experiments[item.nodeid] = experiment
+        self._unfinished.append(experiment)
         yield experiment
         try:
             experiment.finish()
-        except (ChaosError, ExceptionGroup) as failure:
+        finally:
             if not self._ending:
-                raise
-            # After Ctrl-C nobody reports a failure of the teardown; an undo that failed is on the run's own list.
-            self.troubles.append(str(failure))
+                self._unfinished.remove(experiment)
 
     # -- what pytest tells
     def pytest_report_collectionfinish(self) -> list[str]:
@@ -134,7 +136,7 @@ class Session:
         swept = [f"istio-chaos: swept {line}" for line in self._swept]
         return [
             *swept,
-            f"istio-chaos: {self._experiments} experiments on the {options.mesh(self._config)} mesh, run {self._id}",
+            f"istio-chaos: {_counted(self._experiments)} on the {options.mesh(self._config)} mesh, run {self._id}",
             f"topology: {_shown(self._topology.file, self._config.rootpath)}",
         ]
 
@@ -152,13 +154,12 @@ class Session:
         self._ending = True
         try:
             yield
+        except (ChaosError, ExceptionGroup):
+            pass  # of an experiment that was interrupted: `close` tries again, and tells
         finally:
             self.close()
             failed = self.failed_undos
-            output = getattr(self._config, "workeroutput", None)
-            if output is not None:
-                output["chaos"] = {"failed_undos": failed, "troubles": self.troubles}
-            else:
+            if not tell_controller(self._config, failed_undos=failed, troubles=self.troubles):
                 self._results.write()
                 self._results.failed_undos += failed
                 self._results.troubles += self.troubles
@@ -173,18 +174,23 @@ class Session:
 
     # -- its end
     def close(self) -> None:
-        """End mesh and load. Idempotent."""
+        """Undo what an interrupted experiment left, then end mesh and load. Idempotent."""
         if self._run is None or self._closed:
             return
         self._closed = True
-        try:
-            self._run.close()
-        except UndoFailed as failed:
-            self._run.undo_failed(failed)
-        except Exception as failure:  # told in the summary: there is no test to blame for it
-            self.troubles.append(f"{type(failure).__name__}: {failure}")
+        for experiment in reversed(self._unfinished):
+            self._try(experiment.finish)
+        self._try(self._run.close)
         if self._before_us is not None:
             signal.signal(signal.SIGTERM, self._before_us)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except UndoFailed:
+            pass  # the run has it on its own list
+        except Exception as failure:  # told in the summary: there is no test to blame for it
+            self.troubles.append(f"{type(failure).__name__}: {failure}")
 
     # -- in detail
     @property
@@ -223,6 +229,10 @@ def exit_status(
     if terminated:
         return TERMINATED
     return pytest.ExitCode.TESTS_FAILED if troubles and status == pytest.ExitCode.OK else status
+
+
+def _counted(experiments: int) -> str:
+    return f"{experiments} experiment{'' if experiments == 1 else 's'}"
 
 
 def _shown(path: Path, root: Path) -> str:

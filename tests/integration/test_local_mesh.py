@@ -17,6 +17,7 @@ from chaos.clock import Deadline, poll
 from chaos.errors import ManifestError, MeshFailure, TopologyError, Unreachable
 from chaos.mesh.local.mesh import LocalMesh
 from chaos.mesh.local.processes import Spawned
+from chaos.mesh.local.xds import Subscription, Type, Written
 from chaos.mesh.port import Pod, Resource
 from tests.meshes import MANIFESTS, addition, envoy_filter, get, route_in_front, topology
 
@@ -258,6 +259,33 @@ def test_what_a_proxy_refuses_is_reported_and_taken_back(mesh: LocalMesh, patch:
     mesh.delete([("shop", "accepted")])
 
 
+@pytest.mark.parametrize("kind", Type)
+def test_an_interrupt_in_the_middle_of_a_change_leaves_the_state_before_it(
+    mesh: LocalMesh, monkeypatch: pytest.MonkeyPatch, kind: Type
+) -> None:
+    confirm = Subscription.confirm
+
+    def interrupted(files: Subscription, written: Written, deadline: Deadline) -> None:
+        confirm(files, written, deadline)
+        if written.kind is kind:
+            monkeypatch.setattr(Subscription, "confirm", confirm)
+            raise KeyboardInterrupt
+
+    stage = [
+        addition("CLUSTER", internal_cluster("istio-chaos.t.3", "istio-chaos.t.3.call")),
+        addition("LISTENER", internal_listener("istio-chaos.t.3.call", status=429)),
+        route_in_front(f"{STORE}:80", "istio-chaos.t.3", route={"cluster": "istio-chaos.t.3"}),
+    ]
+    before = mesh.configuration(pod(mesh, "web"))
+    monkeypatch.setattr(Subscription, "confirm", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        mesh.apply([envoy_filter("cut-short", *stage)])
+
+    assert mesh.configuration(pod(mesh, "web")) == before
+    assert mesh.ours() == ()
+
+
 # -------------------------------------------------------------------------------------------------- beginning and end
 class Journal:
     """Remembers what was started; raises instead at the nth."""
@@ -329,11 +357,12 @@ def test_a_port_in_use_is_reported_with_who_has_it(tmp_path: Path) -> None:
             start(tmp_path, manifests=MANIFESTS.replace("containerPort: 9000", f"containerPort: {port}"))
 
 
-def test_a_dead_part_is_reported(tmp_path: Path) -> None:
+def test_a_dead_part_is_reported_and_keeps_no_undo_from_the_others(tmp_path: Path) -> None:
     journal = Journal()
     mesh = start(tmp_path, journal)
     try:
         mesh.check()
+        mesh.apply([envoy_filter("ours", addition("CLUSTER", internal_cluster("istio-chaos.t.4", "x")), app="store")])
         victim = next(group for group, what in journal.groups.items() if what == "sidecar of store-1.shop")
         os.killpg(victim, signal.SIGKILL)
 
@@ -347,6 +376,10 @@ def test_a_dead_part_is_reported(tmp_path: Path) -> None:
         assert "sidecar of store-1.shop was ended by SIGKILL" in str(poll(reported, deadline=Deadline.after(5)))
         with pytest.raises(Unreachable, match=r"the admin interface of sidecar of store-1\.shop"):
             mesh.configuration(pod(mesh, "store-1"))
+        # Its configuration is gone with it: an undo is whole without it.
+        mesh.delete([("shop", "ours")])
+        assert not mesh.dump(pod(mesh, "store-0"), Resource.CLUSTERS, r"istio-chaos.*")
+        assert mesh.ours() == ()
     finally:
         mesh.close()
     assert not [what for group, what in journal.groups.items() if alive(group)]

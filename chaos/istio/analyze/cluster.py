@@ -7,15 +7,15 @@ are analyzed all the same, since istioctl does so too.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from chaos.istio.documents import Document
 from chaos.istio.findings import Finding, Level, about
 from chaos.istio.services import EXPORT_TO
-from chaos.istio.validate import Message
+from chaos.istio.validate.decoding import Message
 from chaos.istio.workloads import Pod
 from chaos.istio.world import World
 
@@ -64,17 +64,11 @@ class Host:
 class Cluster:
     """A World through the eyes of istioctl."""
 
-    def __init__(self, world: World, specs: Mapping[Document, Message]) -> None:
+    def __init__(self, world: World, objects: Iterable[Object]) -> None:
         self.world = world
-        self._specs = specs
-
-    @cached_property
-    def _objects(self) -> Mapping[str, list[Object]]:
-        by_kind: dict[str, list[Object]] = defaultdict(list)
-        for document in self.world.documents:
-            if document in self._specs:
-                by_kind[document.kind].append(Object(document=document, spec=self._specs[document]))
-        return by_kind
+        self._objects: dict[str, list[Object]] = defaultdict(list)
+        for found in objects:
+            self._objects[found.document.kind].append(found)
 
     def of(self, kind: str) -> Sequence[Object]:
         """Istio's objects of one kind, in the order of the files."""
@@ -153,6 +147,17 @@ class Cluster:
             ),
             None,
         )
+
+
+def on_pod(pod: Pod, code: str, level: Level, message: str, *path: str | int) -> Finding:
+    """A finding on a pod, at `path` inside it; the place is that of the object that makes the pod."""
+    inside = path if pod.document.kind == "Pod" else ("spec", "template", *path)
+    return replace(about(pod.document, code, level, message, *inside), origin=f"Pod {pod.namespace}/{pod.name}")
+
+
+def is_control_plane(labels: Mapping[str, str]) -> bool:
+    """Istio's own workloads and Services, which break some of its rules."""
+    return "istio" in labels or labels.get("release") == "istio"
 
 
 def full_host(name: str, namespace: str) -> str:

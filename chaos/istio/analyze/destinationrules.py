@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from chaos.istio.analyze.cluster import Cluster, Object
+from chaos.istio.analyze.cluster import Cluster, Object, texts
 from chaos.istio.documents import PathInside
 from chaos.istio.findings import Finding, Level
-from chaos.istio.validate import Message
+from chaos.istio.validate.decoding import Message
 from chaos.istio.workloads import Pod
 
 _ZONE_LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")
@@ -37,8 +37,10 @@ def hosts_and_subsets(cluster: Cluster) -> Iterator[Finding]:
 
 
 def _carries(cluster: Cluster, pod: Pod, labels: Mapping[str, str]) -> bool:
-    node = cluster.world.nodes.get(pod.node)
-    here = {key: node.labels[key] for key in _ZONE_LABELS if key in node.labels} | {_HOSTNAME: pod.node} if node else {}
+    """Subsets can also ask for where a pod is, as far as a Node object tells."""
+    node = next((node for node in cluster.world.of_kind("Node", "") if node.name == pod.node), None)
+    place = texts(node.metadata.get("labels")) if node else {}
+    here = {key: place[key] for key in _ZONE_LABELS if key in place} | ({_HOSTNAME: pod.node} if node else {})
     known = {**pod.labels, **here}
     return all(known.get(key) == value for key, value in labels.items())
 

@@ -10,15 +10,13 @@ from collections.abc import Iterator
 
 from chaos.istio.analyze.cluster import Cluster, Object
 from chaos.istio.findings import Finding, Level
-from chaos.istio.validate import Message
+from chaos.istio.validate.decoding import Message
 
 _NOT_PATCHABLE = ("ROUTE_CONFIGURATION", "HTTP_ROUTE")
 _REPLACEABLE = ("NETWORK_FILTER", "HTTP_FILTER")
 _INSERTS = ("INSERT_BEFORE", "INSERT_AFTER")
 _Name = tuple[str, str]
-_ADVICE = (
-    "Using the INSERT_FIRST of ADD option or setting the priority may help in ensuring the EnvoyFilter is applied correctly."
-)
+_ADVICE = "Using the INSERT_FIRST of ADD option or setting the priority may help in ensuring the EnvoyFilter is applied correctly."
 
 
 def operations(cluster: Cluster) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from chaos.istio.analyze.cluster import Cluster, Object, mappings, selector_text, texts
 from chaos.istio.documents import Document
 from chaos.istio.findings import Finding, Level
-from chaos.istio.validate import Message
+from chaos.istio.validate.decoding import Message
 from chaos.istio.workloads import Pod
 
 _DER_SEQUENCE = b"0"
@@ -48,7 +48,8 @@ def _secrets(gateway: Object, namespace: str, secrets: Mapping[str, Document]) -
 
 def _holds_certificate(secret: Mapping[str, object]) -> bool:
     """A certificate that can be read and a key, under either of the two pairs of names Istio knows."""
-    held = {key: _decoded(text) for key, text in texts(secret.get("data")).items()} | texts(secret.get("stringData"))
+    encoded = {key: _decoded(text) for key, text in texts(secret.get("data")).items()}
+    held = {**encoded, **texts(secret.get("stringData"))}
     pairs = ((held.get(cert), held.get(key)) for cert, key in (("cert", "key"), ("tls.crt", "tls.key")))
     certificate = next((cert for cert, key in pairs if cert and key), "")
     try:

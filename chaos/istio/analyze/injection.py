@@ -1,13 +1,12 @@
-"""What does `istioctl analyze` find about injection, namespaces and pods?
+"""What does `istioctl analyze` find about injection?
 
-Sources: istio pkg/config/analysis/analyzers/injection, /webhook, /deployment (pod.go). A pod made from a Deployment is
-taken as injected; only pods that a manifest spells out can lack a proxy.
+Source: istio pkg/config/analysis/analyzers/injection. A pod made from a Deployment is taken as injected; only pods that a
+manifest spells out can lack a proxy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import product
 from typing import Any
 
 from chaos.istio.analyze.cluster import (
@@ -20,18 +19,14 @@ from chaos.istio.analyze.cluster import (
     mappings,
     texts,
 )
-from chaos.istio.analyze.ports import is_control_plane
+from chaos.istio.analyze.webhooks import CONFIGURATION, is_hooked
 from chaos.istio.documents import Document
 from chaos.istio.findings import Finding, Level, about
 
 _REVISION = "istio.io/rev"
 _DATAPLANE = "istio.io/dataplane-mode"
 _ROOT_NAMESPACE = "istio-system"
-_PROXY_USER = 1337
-_ISTIOS_OWN = (PROXY_CONTAINER, "istio-operator")
 _AUTO = "auto"
-_WEBHOOKS = "MutatingWebhookConfiguration"
-Labels = Mapping[str, str]
 
 
 def namespaces(cluster: Cluster) -> Iterator[Finding]:
@@ -56,7 +51,7 @@ def namespaces(cluster: Cluster) -> Iterator[Finding]:
             yield about(namespace, "IST0102", Level.INFO, why, "metadata", "name")
 
 
-def _injection_labels(labels: Labels) -> list[str]:
+def _injection_labels(labels: Mapping[str, str]) -> list[str]:
     """`istio-injection=disabled` ends the matter; the revision and the ambient mode count beside `enabled` or alone."""
     legacy = labels.get(INJECTION, "")
     counted = (INJECTION, _REVISION, _DATAPLANE) if legacy in ("", "enabled") else (INJECTION,)
@@ -86,13 +81,14 @@ def _containers(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def automatic_images(cluster: Cluster) -> Iterator[Finding]:
-    """IST0146, IST0147: `image: auto`, which only the injector can replace."""
+    """IST0146, IST0147: `image: auto`, which only the injector can replace. Without any injector's configuration among the
+    manifests nothing can be said of Deployments."""
     for pod in cluster.world.of_kind("Pod", ""):
         if _has_auto_image(pod.spec):
             yield about(pod, "IST0147", Level.ERROR, _auto_image(pod))
     hooks = [
         hook
-        for configuration in cluster.world.of_kind(_WEBHOOKS)
+        for configuration in cluster.world.of_kind(CONFIGURATION)
         for hook in mappings(configuration.raw.get("webhooks"))
         if str(hook.get("name", "")).endswith("istio.io")
     ]
@@ -100,7 +96,8 @@ def automatic_images(cluster: Cluster) -> Iterator[Finding]:
         template = mapping(deployment.spec.get("template"))
         labels = texts(mapping(template.get("metadata")).get("labels"))
         around = cluster.namespace_labels(deployment.namespace) or {}
-        if _has_auto_image(mapping(template.get("spec"))) and not any(_is_hooked(hook, around, labels) for hook in hooks):
+        auto = _has_auto_image(mapping(template.get("spec")))
+        if hooks and auto and not any(is_hooked(hook, around, labels) for hook in hooks):
             yield about(deployment, "IST0146", Level.WARNING, _auto_image(deployment))
 
 
@@ -113,101 +110,4 @@ def _auto_image(document: Document) -> str:
     return f"{subject} contains `image: auto` but does not match any Istio injection webhook selectors."
 
 
-# ---------------------------------------------------------------------------------------------------------- webhooks
-def webhooks(cluster: Cluster) -> Iterator[Finding]:
-    """IST0139: two injectors for one pod, or an injector without the service behind it."""
-    found = [
-        (configuration, hook)
-        for configuration in cluster.world.of_kind(_WEBHOOKS)
-        if _is_istios(configuration)
-        for hook in mappings(configuration.raw.get("webhooks"))
-    ]
-    revisions = sorted({revision for configuration, _ in found for revision in _revisions(configuration)})
-    yield from _overlaps(found, revisions)
-    services = {f"{service.namespace}/{service.name}" for service in cluster.world.of_kind("Service", "")}
-    for configuration, hook in found:
-        service = mapping(mapping(hook.get("clientConfig")).get("service"))
-        name = f"{service.get('namespace')}/{service.get('name')}"
-        if service and name not in services:
-            why = f"Injector refers to a control plane service that does not exist: {name}."
-            yield about(configuration, "IST0139", Level.ERROR, why)
-
-
-def _overlaps(found: list[tuple[Document, Mapping[str, Any]]], revisions: list[str]) -> Iterator[Finding]:
-    """Tries every combination of labels that Istio's selectors tell apart."""
-    tried = [{}, *({_REVISION: revision} for revision in revisions)]
-    around = [labels | more for labels in _choices(INJECTION, "enabled", "disabled") for more in tried]
-    own = [labels | more for labels in _choices(INJECT, "true", "false") for more in tried]
-    reported: set[tuple[Document, str]] = set()
-    for namespace, pod in product(around, own):
-        hooked = [(configuration, hook) for configuration, hook in found if _is_hooked(hook, namespace, pod)]
-        for configuration, hook in hooked if len(hooked) > 1 else ():
-            others = [f"{other.name}/{rival.get('name')}" for other, rival in hooked if rival is not hook]
-            why = f"Webhook overlaps with others: [{' '.join(others)}]. This may cause injection to occur twice."
-            if (configuration, why) not in reported:
-                reported.add((configuration, why))
-                yield about(configuration, "IST0139", Level.ERROR, why)
-
-
-def _choices(key: str, *values: str) -> list[dict[str, str]]:
-    return [{}, *({key: value} for value in values)]
-
-
-def _is_istios(configuration: Document) -> bool:
-    hooks = mappings(configuration.raw.get("webhooks"))
-    return bool(_revisions(configuration)) or any(str(hook.get("name", "")).endswith("istio.io") for hook in hooks)
-
-
-def _revisions(configuration: Document) -> Iterator[str]:
-    labels = texts(configuration.metadata.get("labels"))
-    yield from (labels[key] for key in (_REVISION,) if key in labels)
-    for hook in mappings(configuration.raw.get("webhooks")):
-        for part in ("namespaceSelector", "objectSelector"):
-            selector = mapping(hook.get(part))
-            wanted = texts(selector.get("matchLabels"))
-            yield from (wanted[key] for key in (_REVISION,) if key in wanted)
-            for expression in mappings(selector.get("matchExpressions")):
-                if expression.get("key") == _REVISION:
-                    yield from map(str, expression.get("values") or ())
-
-
-def _is_hooked(hook: Mapping[str, Any], namespace: Labels, pod: Labels) -> bool:
-    return _selects(hook.get("namespaceSelector"), namespace) and _selects(hook.get("objectSelector"), pod)
-
-
-def _selects(selector: object, labels: Labels) -> bool:
-    """A Kubernetes LabelSelector; none selects everything."""
-    wanted = mapping(selector)
-    if not texts(wanted.get("matchLabels")).items() <= labels.items():
-        return False
-    return all(_fits(expression, labels) for expression in mappings(wanted.get("matchExpressions")))
-
-
-def _fits(expression: Mapping[str, Any], labels: Labels) -> bool:
-    key, values = str(expression.get("key")), [str(value) for value in expression.get("values") or ()]
-    match expression.get("operator"):
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-        case _:
-            return False
-
-
-# -------------------------------------------------------------------------------------------------------------- users
-def users(cluster: Cluster) -> Iterator[Finding]:
-    """IST0144: what runs as the proxy's user is not intercepted."""
-    for pod in cluster.pods:
-        spec = _pod_spec(pod.document)
-        if not _is_control_plane(pod.labels) and _runs_as_proxy(spec):
-            yield on_pod(pod.document, pod.name, "IST0144", Level.WARNING, _USER)
-    for deployment in cluster.world.of_kind("Deployment", "apps"):
-        if not is_control_plane(deployment) and _runs_as_proxy(_pod_spec(deployment)):
-            yield about(deployment, "IST0144", Level.WARNING, _USER)
-
-
-_USER = f"User ID (UID) {_PROXY_USER} is reserved for the sidecar proxy."
+ANALYZERS = (namespaces, missing_proxies, automatic_images)

@@ -22,7 +22,7 @@ def authorization_workloads(cluster: Cluster) -> Iterator[Finding]:
     for policy in cluster.of("AuthorizationPolicy"):
         selector, labels = policy.spec["selector"], policy.spec["selector"]["match_labels"]
         root = policy.namespace == cluster.world.mesh.root_namespace
-        if root and not selector:
+        if (root and not selector) or policy.spec["target_ref"] or policy.spec["target_refs"]:
             continue
         pods = cluster.selected(labels, None if root else policy.namespace)
         if not any(map(cluster.in_mesh, pods)):
@@ -104,7 +104,8 @@ def telemetry_lightstep(cluster: Cluster) -> Iterator[Finding]:
         for tracing in telemetry.spec["tracing"]:
             for provider in tracing["providers"]:
                 if provider["name"] in gone:
-                    why = f"Deprecated: The Lightstep provider {provider['name']} is deprecated, please migrate to OpenTelemetry provider."
+                    advice = "please migrate to OpenTelemetry provider"
+                    why = f"Deprecated: The Lightstep provider {provider['name']} is deprecated, {advice}."
                     yield telemetry.finding("IST0002", Level.WARNING, why, *provider.path)
 
 

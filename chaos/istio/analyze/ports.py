@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chaos.istio.analyze.cluster import SYSTEM_NAMESPACES, Cluster, mapping, mappings, texts
+from chaos.istio.analyze.cluster import SYSTEM_NAMESPACES, Cluster, is_control_plane, mapping, mappings, texts
 from chaos.istio.documents import Document
 from chaos.istio.findings import Finding, Level, about
 from chaos.istio.services import Protocol, protocol_of
@@ -20,7 +20,7 @@ _WAYPOINT = {"gateway.istio.io/managed": "istio.io-mesh-controller"}
 def names(cluster: Cluster) -> Iterator[Finding]:
     """IST0118: a port whose protocol must be sniffed. IST0150: the same for an ExternalName, where that does not work."""
     for service in cluster.world.of_kind("Service", ""):
-        if service.namespace in SYSTEM_NAMESPACES or is_control_plane(service):
+        if service.namespace in SYSTEM_NAMESPACES or is_control_plane(texts(service.metadata.get("labels"))):
             continue
         external = service.spec.get("type") == "ExternalName"
         for index, port in enumerate(mappings(service.spec.get("ports"))):
@@ -58,11 +58,6 @@ def _external_name(service: Document, at: tuple[str | int, ...]) -> Finding:
 def _target(port: Mapping[str, Any]) -> str:
     """The API server sets the target port to the port where it is missing."""
     return str(port.get("targetPort") or port.get("port"))
-
-
-def is_control_plane(document: Document) -> bool:
-    labels = texts(document.metadata.get("labels"))
-    return "istio" in labels or labels.get("release") == "istio"
 
 
 def deployments(cluster: Cluster) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from chaos.istio import hosts
 from chaos.istio.analyze.cluster import Cluster, Object, everywhere, full_host
 from chaos.istio.documents import PathInside
 from chaos.istio.findings import Finding, Level
-from chaos.istio.validate import Message
+from chaos.istio.validate.decoding import Message
 
 MESH = "mesh"
 _CLAIM = "@request.auth.claims"
@@ -157,7 +157,8 @@ def gateways(cluster: Cluster) -> Iterator[Finding]:
             if name == MESH:
                 continue
             if _MADE_BY_ISTIO in name.rpartition("/")[2]:
-                why = f"Gateway reference in VirtualService {service.full_name} is to an implementation-generated internal Gateway: {name}"
+                kind = "an implementation-generated internal Gateway"
+                why = f"Gateway reference in VirtualService {service.full_name} is to {kind}: {name}"
                 yield service.finding("IST0165", Level.WARNING, why, *at)
                 continue
             full = _gateway_name(name, service.namespace)

@@ -72,8 +72,7 @@ def _check_outliers(check: Checker, outlier: Message) -> None:
     if outlier["consecutive_errors"]:
         check.warn(
             outlier.at("consecutive_errors"),
-            "outlier detection consecutive errors is deprecated, "
-            "use consecutiveGatewayErrors or consecutive5xxErrors instead",
+            "outlier detection consecutive errors is deprecated, use consecutiveGatewayErrors or consecutive5xxErrors instead",
         )
     if not outlier["split_external_local_origin_errors"] and outlier["consecutive_local_origin_failures"]:
         check.error(

@@ -112,8 +112,7 @@ def check_server_tls(check: Checker, tls: Message) -> None:
     if sum(map(bool, sources)) > 1:
         check.error(
             tls.path,
-            "only one of credential_name, credential_names, server_certificate/private_key, tls_certificates "
-            "should be specified",
+            "only one of credential_name, credential_names, server_certificate/private_key, tls_certificates should be specified",
         )
     if mode in _TERMINATING and (tls["credential_name"] or tls["credential_names"]):
         return  # fetched as a secret
@@ -143,8 +142,7 @@ def _check_ciphers(check: Checker, tls: Message) -> None:
     if tls["min_protocol_version"] in ("TLSV1_0", "TLSV1_1") and not suites:
         check.warn(
             tls.at("min_protocol_version"),
-            "TLS version below TLSV1_2 require setting compatible ciphers "
-            "as by default they no longer include compatible ciphers.",
+            "TLS version below TLSV1_2 require setting compatible ciphers as by default they no longer include compatible ciphers.",
         )
     invalid = sorted({suite for suite in suites if not _is_cipher(suite)})
     repeated = sorted({suite for suite in suites if _is_cipher(suite) and suites.count(suite) > 1})

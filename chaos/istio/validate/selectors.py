@@ -55,9 +55,7 @@ def target_reference(check: Checker, reference: Message) -> None:
         check.error(reference.path, f"targetRef must be to one of {known} but was {reference['group']}/{reference['kind']}")
 
 
-def export_to(
-    check: Checker, spec: Message, namespace: str, *, service_entry: bool = False, with_selector: bool = False
-) -> None:
+def export_to(check: Checker, spec: Message, namespace: str, *, service_entry: bool = False, with_selector: bool = False) -> None:
     entries: list[str] = spec["export_to"]
     accepted: set[str] = set()
     for index, entry in enumerate(entries):

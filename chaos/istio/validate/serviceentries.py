@@ -14,9 +14,7 @@ from chaos.istio.validate.decoding import Message
 from chaos.istio.validate.selectors import export_to, labels_selector
 
 _BY_DNS = ("DNS", "DNS_ROUND_ROBIN")
-_OVER_TCP = frozenset(
-    {Protocol.TCP, Protocol.HTTPS, Protocol.TLS, Protocol.MONGO, Protocol.REDIS, Protocol.MYSQL}
-)
+_OVER_TCP = frozenset({Protocol.TCP, Protocol.HTTPS, Protocol.TLS, Protocol.MONGO, Protocol.REDIS, Protocol.MYSQL})
 _OPT_OUT = "networking.istio.io/enable-autoallocate-ip"
 
 

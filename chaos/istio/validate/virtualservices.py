@@ -219,9 +219,7 @@ def _check_mirrors(check: Checker, route: Message) -> None:
         if route["mirror_percent"] > 100:
             why = f"mirror_percent must have a max value of 100 (it has {route['mirror_percent']})"
             check.error(route.at("mirror_percent"), why)
-        check.warn(
-            route.at("mirror_percent"), 'using deprecated setting "mirrorPercent", use "mirrorPercentage" instead'
-        )
+        check.warn(route.at("mirror_percent"), 'using deprecated setting "mirrorPercent", use "mirrorPercentage" instead')
     share = route["mirror_percentage"]
     check.refuse(share.path, values.mirror_percentage(share["value"], "mirror_percentage"))
     if route["mirror"]:
@@ -279,9 +277,7 @@ def _check_retries(check: Checker, retries: Message) -> None:
     attempts = retries["attempts"]
     if attempts < 0:
         check.error(retries.at("attempts"), "attempts cannot be negative")
-    if attempts == 0 and (
-        retries.has("per_try_timeout") or retries["retry_on"] or retries.has("retry_remote_localities")
-    ):
+    if attempts == 0 and (retries.has("per_try_timeout") or retries["retry_on"] or retries.has("retry_remote_localities")):
         check.error(retries.path, "http retry policy configured when attempts are set to 0 (disabled)")
     for field in ("per_try_timeout", "backoff"):
         if retries.has(field):
@@ -354,9 +350,7 @@ def _check_tls_route(check: Checker, route: Message, spec: Message) -> None:
 def _check_sni(check: Checker, host: str, path: PathInside, spec: Message) -> None:
     wrong = values.wildcard_domain(host) if MESH in spec["gateways"] else values.sni_domain(host)
     if wrong and values.is_ip(host):
-        check.warn(
-            path, f"using an IP address ({values.quoted(host)}) goes against SNI spec and most clients do not support this"
-        )
+        check.warn(path, f"using an IP address ({values.quoted(host)}) goes against SNI spec and most clients do not support this")
     elif wrong:
         check.error(path, wrong)
     elif not any(hosts.covers(known, host) for known in spec["hosts"]):

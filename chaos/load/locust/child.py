@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-import chaos
 from chaos.clock import Deadline, poll
 from chaos.errors import ConfigurationError, LoadFailure
 from chaos.load.locust.wire import FAILED, READY, Message
@@ -62,7 +61,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 def _import_path() -> list[str]:
     """Folders of `chaos` and `locust_chaos`, but for site-packages, which must not come before the standard library."""
-    root = Path(chaos.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[3]
     found = importlib.util.find_spec("locust_chaos")
     plugin = Path(found.origin).resolve().parent.parent if found and found.origin else root / "plugins"
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}

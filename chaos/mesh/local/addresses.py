@@ -84,10 +84,10 @@ class Held:
         self._holder = holder
 
     @classmethod
-    def take(cls) -> Held:
-        """The first free block. Raises MeshFailure if there is none, or if the machine has only 127.0.0.1."""
+    def take(cls, octets: Iterable[int] = range(1, 255)) -> Held:
+        """The first free block of `octets`. Raises MeshFailure if there is none, or if the machine has only 127.0.0.1."""
         lowest = unprivileged_port()
-        for octet in range(1, 255):
+        for octet in octets:
             block = Block(octet, lowest)
             holder = socket.socket()
             try:

@@ -132,7 +132,7 @@ def _translated_manager(translated: Configuration, port: int | None) -> Resource
     found: dict[int, Resource] = {}
     for listener in translated.listeners:
         number = listener.get("address", {}).get("socket_address", {}).get("port_value")
-        if number is not None and listener.get("name") != VIRTUAL_INBOUND:
+        if number is not None and listener.get("traffic_direction") != "INBOUND":
             for chain in _chains(listener):
                 for manager in _configs(chain, CONNECTION_MANAGER):
                     found.setdefault(int(number), manager)
@@ -239,12 +239,16 @@ def _unknown_host(name: str) -> Resource:
 # ------------------------------------------------------------------------------------------------------------- inbound
 def _inbound_listeners(translated: Configuration, place: Place) -> Iterator[Resource]:
     by_port: dict[int, list[Resource]] = {}
-    for chain in _chains(translated.listener(VIRTUAL_INBOUND) or {}):
-        match = chain.get("filter_chain_match", {})
-        port = match.get("destination_port")
-        # Sidecars speak plain text to each other here.
-        if port is not None and int(port) != INBOUND_CAPTURE_PORT and match.get("transport_protocol") != "tls":
-            by_port.setdefault(int(port), []).append(chain)
+    for listener in translated.listeners:
+        if listener.get("traffic_direction") == "INBOUND":
+            # A Sidecar's ingress without capture has a listener of its own.
+            own = listener["address"]["socket_address"]["port_value"] if listener["name"] != VIRTUAL_INBOUND else None
+            for chain in _chains(listener):
+                match = chain.get("filter_chain_match", {})
+                port = match.get("destination_port", own)
+                # Sidecars speak plain text to each other here.
+                if port not in (None, INBOUND_CAPTURE_PORT) and match.get("transport_protocol") != "tls":
+                    by_port.setdefault(int(port), []).append(chain)
     for port, chains in by_port.items():
         endpoint = Endpoint(place.sidecar, place.block.bindable(port))
         yield _listener(f"inbound_{port}", endpoint, "INBOUND", [_inbound_chain(chain, alone=len(chains) == 1) for chain in chains])

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from chaos.clock import Deadline, poll
 from chaos.envoy import patches
 from chaos.envoy.configuration import Configuration
 from chaos.envoy.translation import translate
-from chaos.errors import MeshFailure, TopologyError, Unreachable, nearest
+from chaos.errors import EnvironmentFailure, MeshFailure, TopologyError, Unreachable, nearest
 from chaos.istio import documents as manifests
+from chaos.istio import services as registry
 from chaos.istio.documents import Document
 from chaos.istio.world import Proxy, World
 from chaos.mesh.local import binary, bootstrap, processes, readiness
@@ -69,7 +71,7 @@ class LocalMesh(Mesh):
         self._folder = folder
         self._instances = found
         self._children: list[Child] = []
-        self._ours: dict[tuple[str, str], EnvoyFilter] = {}
+        self._ours: dict[tuple[str, str], Document] = {}
         self._lock = threading.RLock()
         self._sidecars = {i.pod.id: self._sidecar(i, found) for i in found if i.proxy}
         self._services = tuple(_service(service) for service in world.services)
@@ -117,39 +119,58 @@ class LocalMesh(Mesh):
 
     # ---------------------------------------------------------------------------------------------------- objects of ours
     def apply(self, objects: Sequence[EnvoyFilter]) -> None:
+        """In force when it returns. Raises MeshFailure with Envoy's reason; what was there before is written back then."""
         with self._lock:
-            written = {_key(o): o for o in objects}
+            written = {_key(o): _document(o) for o in objects}
             replaced = [self._ours[key] for key in written if key in self._ours]
-            self._install({**self._ours, **written}, touched=[*objects, *replaced])
+            try:
+                self._install({**self._ours, **written}, touched=[*written.values(), *replaced])
+            except BaseException as failure:
+                self._write_back(failure)
+                raise
 
     def delete(self, names: Sequence[tuple[str, str]]) -> None:
+        """Gone when it returns. Every proxy is taken as far as it goes, whatever happens to the others."""
         with self._lock:
             gone = [self._ours[name] for name in names if name in self._ours]
-            self._install({key: o for key, o in self._ours.items() if key not in set(names)}, touched=gone)
+            self._install({key: o for key, o in self._ours.items() if key not in set(names)}, touched=gone, finish=True)
 
     def ours(self) -> Sequence[EnvoyFilter]:
         with self._lock:
-            return tuple(self._ours.values())
+            return tuple(document.raw for document in self._ours.values())
 
-    def _install(self, ours: Mapping[tuple[str, str], EnvoyFilter], touched: Sequence[EnvoyFilter]) -> None:
-        changes = {}
-        for name, sidecar in self._sidecars.items():
-            if any(self._concerns(o, sidecar.proxy) for o in touched):
-                changes[name] = Change(sidecar.subscription, sidecar.current, self._with(sidecar, ours.values()))
-        deliver(list(changes.values()))
-        for name, change in changes.items():
-            self._sidecars[name].current = change.new
+    def _install(
+        self, ours: Mapping[tuple[str, str], Document], touched: Sequence[Document], *, finish: bool = False
+    ) -> None:
+        """`finish` is for what only takes away: then a dead proxy is as good as a clean one."""
+        concerned = [
+            sidecar
+            for sidecar in self._sidecars.values()
+            if (sidecar.current is None or any(self._concerns(o, sidecar.proxy) for o in touched)) and not (finish and sidecar.dead)
+        ]
+        changes = [Change(s.subscription, s.current, self._with(s, ours.values())) for s in concerned]
+        for sidecar in concerned:
+            sidecar.current = None  # until it is confirmed, whatever interrupts us
+        deliver(changes, finish=finish)
+        for sidecar, change in zip(concerned, changes, strict=True):
+            sidecar.current = change.new
         self._ours = dict(ours)
 
-    def _with(self, sidecar: Sidecar, ours: Iterable[EnvoyFilter]) -> Configuration:
+    def _write_back(self, failure: BaseException) -> None:
+        try:
+            self._install(self._ours, touched=(), finish=True)
+        except EnvironmentFailure as again:
+            failure.add_note(f"what was there before could not be written back: {again}")
+
+    def _with(self, sidecar: Sidecar, ours: Iterable[Document]) -> Configuration:
         """On top of the localised configuration, which has all ports' virtual hosts under istiod's names."""
         world = self._world
         return patches.apply(
-            sidecar.base, map(_document, ours), sidecar.proxy, root_namespace=world.mesh.root_namespace, profile=world.profile
+            sidecar.base, ours, sidecar.proxy, root_namespace=world.mesh.root_namespace, profile=world.profile
         )
 
-    def _concerns(self, filter_: EnvoyFilter, proxy: Proxy) -> bool:
-        return patches.concerns(_document(filter_), proxy, root_namespace=self._world.mesh.root_namespace)
+    def _concerns(self, filter_: Document, proxy: Proxy) -> bool:
+        return patches.concerns(filter_, proxy, root_namespace=self._world.mesh.root_namespace)
 
     # ------------------------------------------------------------------------------------------ what proxies wrote down
     def read_log(self, pod: Pod, offset: int) -> tuple[bytes, int]:
@@ -199,7 +220,7 @@ class LocalMesh(Mesh):
         # Applications first: they take longer.
         for instance, application, env in commands:
             child = self._start_application(instance, application, env, spawned)
-            waiting[child.what] = lambda a=application, p=instance.pod: readiness.ready(a, p, self._held.block)  # type: ignore[misc]
+            waiting[child.what] = partial(readiness.ready, application, instance.pod, self._held.block)
         for sidecar in self._sidecars.values():
             child = self._start_envoy(sidecar, envoy, run, spawned)
             waiting[child.what] = sidecar.admin.ready
@@ -211,9 +232,8 @@ class LocalMesh(Mesh):
         services = offered_services(self._world)
         for instance in self._instances:
             for application in instance.applications:
-                yield instance, application, environment(
-                    instance, application, world=self._world, services=services, inherited=os.environ, run=run
-                )  # fmt: skip
+                env = environment(instance, application, world=self._world, services=services, inherited=os.environ, run=run)
+                yield instance, application, env
 
     def _endpoints(self) -> Iterable[Endpoint]:
         for instance in self._instances:
@@ -251,6 +271,7 @@ class LocalMesh(Mesh):
             spawned=spawned,
         )
         self._children.append(child)
+        sidecar.child = child
         return child
 
     def _await(self, waiting: dict[str, Callable[[], bool]]) -> None:
@@ -287,7 +308,7 @@ def _document(filter_: EnvoyFilter) -> Document:
     return Document(raw=filter_, file=_NO_FILE, lines={})
 
 
-def _service(service: Any) -> Service:
+def _service(service: registry.Service) -> Service:
     return Service(
         # A ServiceEntry's name is not what callers say: its hosts are.
         name=service.name if service.kubernetes else service.hostname,

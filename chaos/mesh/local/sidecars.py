@@ -1,12 +1,11 @@
 """One sidecar: its Envoy, what it was given, and what it wrote down.
 
-`base` is the configuration without objects of ours, made once; `current` is what the proxy has.
+`base` is the configuration without objects of ours, made once; `current` is what the proxy has, where that is known.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +32,8 @@ class Sidecar:
     proxy: Proxy
     folder: Path
     base: Configuration
-    current: Configuration
+    current: Configuration | None
+    """None while a change is under way, and after one that was cut short."""
     admin: Admin
     subscription: Subscription
     child: Child | None = None
@@ -72,6 +72,11 @@ class Sidecar:
         for written in self._first:
             self.subscription.confirm(written, deadline)
 
+    @property
+    def dead(self) -> bool:
+        """Its Envoy was started and is gone, and what it had with it."""
+        return self.child is not None and self.child.exited() is not None
+
     # -- its log
     def read_log(self, offset: int) -> tuple[bytes, int]:
         with self.access_log.open("rb") as log:
@@ -105,6 +110,3 @@ class Sidecar:
 
     def _size(self) -> int:
         return self.access_log.stat().st_size
-
-    def running(self) -> Sequence[Child]:
-        return [] if self.child is None else [self.child]

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from chaos.clock import Deadline, poll
 from chaos.envoy.configuration import Configuration, Resource
-from chaos.errors import MeshFailure
+from chaos.errors import EnvironmentFailure, MeshFailure
 from chaos.mesh.local.admin import Admin
 from chaos.mesh.local.localise import ROUTES
 
-CONFIRMED_WITHIN = 2.0
-"""Seconds. Measured: 0.4 to 1.5 ms, 20 ms for a large LDS."""
+CONFIRMED_WITHIN = 5.0
+"""Seconds. Measured: 0.4 to 1.5 ms, 20 ms for a large LDS; a refusal is seen as soon."""
 
 
 class Type(Enum):
@@ -76,13 +76,18 @@ class Subscription:
         return self._folder / kind.file
 
     def write(self, kind: Type, resources: tuple[Resource, ...]) -> Written:
-        """The proxy sees it at once. Never half a file: a rename is atomic."""
+        """The proxy sees it at once, and never half of it: a rename is atomic. Raises MeshFailure."""
         version = str(next(self._versions))
         body = {"version_info": version, "resources": [{"@type": kind.url, **resource} for resource in resources]}
         aside = self._folder / f".{kind.file}"
-        log_size = self._log.stat().st_size if self._log.exists() else 0
-        aside.write_text(json.dumps(body))
-        aside.rename(self.path(kind))
+        try:
+            log_size = self._log.stat().st_size if self._log.exists() else 0
+            aside.write_text(json.dumps(body))
+            aside.rename(self.path(kind))
+        except OSError as error:
+            raise MeshFailure(
+                f"{self.path(kind)} cannot be written: {error.strerror}; {self.admin.proxy} keeps what it has"
+            ) from error
         return Written(kind, version, resources, log_size, self._rejected[kind])
 
     def confirm(self, written: Written, deadline: Deadline) -> None:
@@ -120,55 +125,68 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From what a proxy has to what it is to have."""
+    """From what a proxy has to what it is to have. `old` None: nobody knows, since an earlier change was cut short."""
 
     subscription: Subscription
-    old: Configuration
+    old: Configuration | None
     new: Configuration
 
 
 _Update = tuple[Type, tuple[Resource, ...]]
 
 
-def deliver(changes: Sequence[Change]) -> None:
-    """Bring every proxy from old to new. When one refuses, all get back what they had, and MeshFailure tells why."""
-    try:
-        for step in zip(*map(_updates, changes), strict=True):
-            _write(changes, step)
-    except MeshFailure as failure:
-        _write_back(changes, failure)
-        raise
+def deliver(changes: Sequence[Change], *, finish: bool = False) -> None:
+    """Bring every proxy from old to new. Raises EnvironmentFailure with Envoy's reason, the others' as notes.
+
+    After a failure nobody knows what the proxies have: their next change has no `old`. The others stop where they are, or
+    with `finish` go on to the end, as an undo must.
+    """
+    failed: dict[str, EnvironmentFailure] = {}
+    for step in zip(*map(_updates, changes), strict=True):
+        running = [
+            (c.subscription, u) for c, u in zip(changes, step, strict=True) if u and c.subscription.admin.proxy not in failed
+        ]
+        failed |= _write(running)
+        if failed and not finish:
+            break
+    if failed:
+        first, *others = failed.values()
+        for other in others:
+            first.add_note(str(other))
+        raise first
 
 
-def _write_back(changes: Sequence[Change], failure: MeshFailure) -> None:
-    # The reverse of the way there: what old routes lead to has not been removed yet, for removals come last and are never refused.
-    try:
-        for kind in (Type.ROUTES, Type.LISTENERS, Type.CLUSTERS):
-            _write(changes, [(kind, of_type(change.old, kind)) for change in changes])
-    except MeshFailure as again:
-        failure.add_note(f"and the configuration before it could not be written back: {again}")
-
-
-def _write(changes: Sequence[Change], step: Sequence[_Update | None]) -> None:
-    """One update for each proxy, all written before the first is confirmed."""
-    updates = [(change.subscription, update) for change, update in zip(changes, step, strict=True) if update]
-    pending = [(subscription, subscription.write(*update)) for subscription, update in updates]
+def _write(updates: Sequence[tuple[Subscription, _Update]]) -> dict[str, EnvironmentFailure]:
+    """One update for each proxy, all written before the first is confirmed; who failed."""
+    failed: dict[str, EnvironmentFailure] = {}
+    pending: list[tuple[Subscription, Written]] = []
+    for subscription, update in updates:
+        try:
+            pending.append((subscription, subscription.write(*update)))
+        except EnvironmentFailure as failure:
+            failed[subscription.admin.proxy] = failure
     deadline = Deadline.after(CONFIRMED_WITHIN)
     for subscription, written in pending:
-        subscription.confirm(written, deadline)
+        try:
+            subscription.confirm(written, deadline)
+        except EnvironmentFailure as failure:
+            failed[subscription.admin.proxy] = failure
+    return failed
 
 
 def _updates(change: Change) -> Iterator[_Update | None]:
     """What each of the five steps writes; None where it changes nothing."""
-    kept: dict[Type, tuple[Resource, ...]] = {}
+    old, new = change.old, change.new
+    if old is None:
+        # Routes first: what is to end ends at once, and what routes of before lead to has never been removed.
+        yield from (None, None, *((kind, of_type(new, kind)) for kind in (Type.ROUTES, Type.LISTENERS, Type.CLUSTERS)))
+        return
+    kept = {kind: of_type(new, kind) + _only_in(of_type(old, kind), of_type(new, kind)) for kind in Type}
     for kind in (Type.CLUSTERS, Type.LISTENERS):
-        old, new = of_type(change.old, kind), of_type(change.new, kind)
-        kept[kind] = new + _only_in(old, new)
-        yield (kind, kept[kind]) if _differ(kept[kind], old) else None
-    yield (Type.ROUTES, change.new.routes) if _differ(change.new.routes, change.old.routes) else None
+        yield (kind, kept[kind]) if _differ(kept[kind], of_type(old, kind)) else None
+    yield (Type.ROUTES, new.routes) if _differ(new.routes, old.routes) else None
     for kind in (Type.LISTENERS, Type.CLUSTERS):
-        new = of_type(change.new, kind)
-        yield (kind, new) if len(kept[kind]) > len(new) else None
+        yield (kind, of_type(new, kind)) if len(kept[kind]) > len(of_type(new, kind)) else None
 
 
 def _only_in(old: Sequence[Resource], new: Sequence[Resource]) -> tuple[Resource, ...]:

@@ -80,7 +80,7 @@ class TestOnAClosedWindow:
 
 
 class TestErrorLevels:
-    """alpha_violated = 0.05 / (K j (j + 1)): 8 spaced failures of 300 have a tail of 0.0119, which the first claim of one calls violated."""
+    """alpha_violated = 0.05 / (K j (j + 1)), and 8 spaced failures of 300 have a tail of 0.0119."""
 
     @pytest.fixture
     def evidence(self, spaced) -> WindowEvidence:

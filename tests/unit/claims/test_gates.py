@@ -114,6 +114,12 @@ class TestLag:
 
         assert bool(lag(WindowSubject(evidence), threshold)) is doubted
 
+    @pytest.mark.parametrize(("rest", "doubted"), [(0.002, False), (0.00201, True)])
+    def test_it_is_the_p99_that_counts_and_not_the_latest(self, rest: float, doubted: bool):
+        evidence = window(requests(100, lag=lambda i: 1.0 if i == 7 else rest))
+
+        assert bool(lag(WindowSubject(evidence), 0.020)) is doubted
+
     def test_the_message_says_how_late_and_how_late_it_may_be(self):
         reason = lag(WindowSubject(window(requests(100, lag=0.3))), 1.0)
 

@@ -139,7 +139,10 @@ class TestCause:
     CAUSE = f"{EDGE}: the circuit breaker turned 300 calls away (flag UO)"
 
     def test_a_violated_verdict_has_it_for_its_reason(self, evidence: WindowEvidence):
-        assert outcome_of(Told(outcome=Outcome.VIOLATED), evidence).reason == self.CAUSE
+        verdict = outcome_of(Told(outcome=Outcome.VIOLATED), evidence)
+
+        assert verdict.reason == self.CAUSE
+        assert self.CAUSE not in verdict.details
 
     def test_a_held_one_needs_none(self, evidence: WindowEvidence):
         verdict = outcome_of(Told(), evidence)

@@ -135,8 +135,8 @@ class TestCannotFail:
 
         assert vacuity.certain == ""
         assert vacuity.possible == (
-            "the load waits 30 s for requests that are delayed by 2 s, no timeout is declared on the path: only an application that "
-            "gives up sooner can fail"
+            "the load waits 30 s for requests that are delayed by 2 s, no timeout is declared on the path: "
+            "only an application that gives up sooner can fail"
         )
 
     @pytest.mark.parametrize(("timeout", "vacuous"), [(1.999, False), (2.0, False), (2.001, True)])
@@ -202,8 +202,8 @@ class TestCannotBeSlow:
         vacuity = cannot_be_slow(WindowSubject(evidence(abort(503))), 1.0, 0.95)
 
         assert vacuity.certain == (
-            "p95 was 20 ms in steady, the fault delays nothing, and 1 s is claimed; an abort slows only an application that retries: "
-            "claim what its users get"
+            "p95 was 20 ms in steady, the fault delays nothing, and 1 s is claimed; "
+            "an abort slows only an application that retries: claim what its users get"
         )
 
     def test_what_was_slower_in_steady_is_left_to_the_steady_gate(self):

@@ -70,6 +70,7 @@ class TestToSucceed:
         assert judged(evidence, lambda claims: claims.to_succeed()).outcome is VIOLATED
         assert judged(evidence, lambda claims: claims.to_succeed(ok=(404,))).outcome is HELD
         assert judged(evidence, lambda claims: claims.to_succeed(ok=(403,))).outcome is VIOLATED
+        assert judged(evidence, lambda claims: claims.to_succeed(ok=(400, 404, 599))).outcome is HELD
 
     def test_failures_in_a_row_count_for_less(self, judged, spaced):
         apart, together = failing(spaced(8, 300), 300), failing(frozenset(range(100, 108)), 300)

@@ -180,10 +180,18 @@ class TestDiscovery:
 
     def test_an_unresolved_entry_may_change_the_port(self, world_of):
         name = "outbound|80||x.example.com"
-        plain, moved = (of(world_of(PROXIES, entry("NONE", port=p)))[name] for p in ({}, {"targetPort": 8443}))
+        written = ({}, {"targetPort": 8443}, {"targetPort": 80})
+        made = [of(world_of(PROXIES, entry("NONE", port=port)))[name].get("original_dst_lb_config") for port in written]
 
-        assert "original_dst_lb_config" not in plain
-        assert moved["original_dst_lb_config"] == {"upstream_port_override": 8443}
+        assert made == [None, {"upstream_port_override": 8443}, {"upstream_port_override": 80}]
+
+    def test_a_resolved_entry_never_changes_the_port_of_whom_the_caller_has_chosen(self, world_of):
+        passthrough = {"trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}}
+        world = world_of(
+            PROXIES, entry("STATIC", port={"targetPort": 8443}), rule("x.example.com", subsets=[{"name": "v1"} | passthrough])
+        )
+
+        assert "original_dst_lb_config" not in of(world)["outbound|80|v1|x.example.com"]
 
     @pytest.mark.parametrize(("resolution", "kind"), [("DNS", "STRICT_DNS"), ("DNS_ROUND_ROBIN", "LOGICAL_DNS")])
     def test_names(self, world_of, resolution, kind):

@@ -15,6 +15,8 @@ from chaos.model.inventory import Pod, Service, ServicePort
 HOST = "b.shop.svc.cluster.local"
 VIRTUAL_HOST = f"{HOST}:9080"
 CLUSTER = f"outbound|9080||{HOST}"
+UNLIMITED = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), 4294967295)
+"""What istiod writes where a DestinationRule limits nothing."""
 
 
 def pod(name: str, workload: str, namespace: str = "shop", **labels: str) -> Pod:
@@ -52,6 +54,7 @@ def cluster(name: str = CLUSTER, **fields: Any) -> dict[str, Any]:
         "eds_cluster_config": {"service_name": name, "eds_config": {"ads": {}}},
         "connect_timeout": "10s",
         "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {"thresholds": [UNLIMITED]},
         "metadata": {"filter_metadata": {"istio": {}}},
         **fields,
     }
@@ -74,7 +77,7 @@ def configuration(
 def path_in(seen: Configuration, name: str = "istio-chaos.0123456789ab.1") -> PrivatePath:
     callers = Callers(workload="a", namespace="shop", labels=(("app", "a"),), pods=(pod("a-1", "a"),))
     return private_path(
-        name=name, edge=Edge.of("a -> b"), callers=callers, virtual_host=VIRTUAL_HOST, http2=False, configuration=seen
+        name=name, edge=Edge.of("a -> b"), callers=callers, virtual_host=VIRTUAL_HOST, grpc=False, configuration=seen
     )
 
 

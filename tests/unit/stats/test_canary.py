@@ -48,6 +48,7 @@ alike = Cells(candidate_fault=arm(1), candidate_steady=arm(2), stable_fault=arm(
         (replace(alike, candidate_fault=arm(1, offset=0.0125)), Advice.INCONCLUSIVE, None),
         (replace(alike, candidate_steady=arm(2, n=40)), Advice.INCONCLUSIVE, None),
         (replace(alike, stable_steady=Arm.of(b"", Latencies.of([]))), Advice.INCONCLUSIVE, None),
+        (replace(alike, stable_fault=Arm.of(bytes(400), Latencies.of([]))), Advice.INCONCLUSIVE, None),
     ],
     ids=[
         "alike",
@@ -60,6 +61,7 @@ alike = Cells(candidate_fault=arm(1), candidate_steady=arm(2), stable_fault=arm(
         "on the margin",
         "a short cell",
         "an empty cell",
+        "a cell without latencies",
     ],
 )
 def test_advice_and_cause(cells: Cells, advice: Advice, cause: Cause | None) -> None:

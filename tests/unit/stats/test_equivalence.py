@@ -136,7 +136,23 @@ def test_too_few_effective_requests_say_how_many_are_needed() -> None:
 
     assert found.outcome is INCONCLUSIVE
     assert found.needed == math.ceil(50 * drifting.latency_design_effect) > 400
+    assert compare(drifting, Arm.of(b"", Latencies.of([])), alpha_violated=0.01).needed == found.needed
     assert compare(arm(2), arm(1), alpha_violated=0.01).needed is None
+
+
+@pytest.mark.parametrize(("n", "needed"), [(49, 50), (50, None)])
+def test_fifty_effective_requests_are_enough(n: int, needed: int | None) -> None:
+    even = Arm.of(bytes(n), Latencies.of([0.1] * n))
+
+    assert (even.share_design_effect, even.latency_design_effect) == (1.0, 1.0)
+    assert compare(even, even, alpha_violated=0.01).needed == needed
+
+
+@pytest.mark.parametrize(("quantile", "unit"), [(0.0099, "s"), (0.010, "log ratio")])
+def test_small_is_below_ten_milliseconds(quantile: float, unit: str) -> None:
+    a = Arm.of(bytes(400), Latencies.of([quantile] * 400))
+
+    assert [component.unit for component in compare(arm(1), a, alpha_violated=0.01).components[1:]] == [unit, unit]
 
 
 @pytest.mark.parametrize("seeds", [(1, 2), (3, 4), (5, 6)])

@@ -26,7 +26,7 @@ def test_attempts_that_a_fault_needs(percent: float, attempts: int) -> None:
         (6, 65, 0.1, "needs 66 attempts"),
         (0, 66, 0.1, "none of 66"),
         (1, 66, 0.1, ""),
-        (22, 66, 0.1, "does not explain"),
+        (22, 66, 0.1, "22 of 66 attempts were hit (33.3333%), which a fault of 10.0000% does not explain"),
         (50, 1_000, 0.1, "does not explain"),
         (100, 1_000, 0.1, ""),
         (150, 1_000, 0.1, "does not explain"),

@@ -34,15 +34,21 @@ def test_a_mesh_that_does_not_fit_is_refused_with_the_remedy(instances: int, ser
 
 
 def test_a_block_belongs_to_one_holder_until_its_last_child_is_gone() -> None:
-    with Held.take() as first, Held.take() as second:
-        assert first.block != second.block
+    octets = (253, 252, 251)  # no mesh of this machine gets that far
+    with Held.take(octets) as first, Held.take(octets) as second:
+        assert (first.block.octet, second.block.octet) == (253, 252)
         # What a child does: it inherits the descriptor, and keeps the block when its parent has let go.
         with closing(socket.socket(fileno=os.dup(first.fileno()))):
             first.release()
-            with Held.take() as third:
-                assert third.block not in (first.block, second.block)
-        with Held.take() as fourth:
-            assert fourth.block == first.block
+            with Held.take(octets) as third:
+                assert third.block.octet == 251
+        with Held.take(octets) as fourth:
+            assert fourth.block.octet == 253
+
+
+def test_without_a_free_block_the_error_says_so() -> None:
+    with Held.take([250]), pytest.raises(MeshFailure, match=r"no free addresses: .*istio-chaos sweep"):
+        Held.take([250])
 
 
 @pytest.fixture

@@ -1,0 +1,213 @@
+"""What does a sidecar do to calls of its application? A mesh of callees, one caller, and what both ends wrote down of each call.
+
+The caller is the load workload's sidecar. Behind every service stand the same two pods, v1 and v2 (`tests.callee`): a service is
+only a name with rules of its own, so that one small mesh serves a whole module of tests side by side.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chaos.clock import Deadline, poll
+from chaos.mesh.local.addresses import ADMIN_PORT, Endpoint
+from chaos.mesh.local.admin import Admin
+from chaos.mesh.local.mesh import LocalMesh
+from chaos.mesh.port import Pod
+from chaos.model.topology import Entry, Local, LocalWorkload, Topology
+
+NAMESPACE = "shop"
+PORT = 80
+APPLICATION_PORT = 9000
+PROGRAM = Path(__file__).with_name("callee.py")
+PATIENCE = 10.0
+"""Seconds until a test gives up; nothing waits that long when it works."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callee:
+    """A service in front of pods v1 and v2, and what its owner wrote for its callers."""
+
+    name: str
+    http: str = ""
+    """YAML: the rules of its VirtualService; none without. A rule without any action routes to the service itself."""
+    policy: str = ""
+    """YAML: the trafficPolicy of its DestinationRule, which has the subsets v1 and v2 in any case."""
+    pods: str = "app: callee"
+    """YAML: its selector."""
+    port: str = "http"
+    """Name of its port, which says the protocol."""
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        ports = [{"name": self.port, "port": PORT, "targetPort": APPLICATION_PORT}]
+        yield _object("v1", "Service", self.name, {"selector": yaml.safe_load(self.pods), "ports": ports})
+        subsets = [{"name": version, "labels": {"version": version}} for version in ("v1", "v2")]
+        rule = {"host": self.name, "subsets": subsets, **({"trafficPolicy": yaml.safe_load(self.policy)} if self.policy else {})}
+        yield _object("networking.istio.io/v1", "DestinationRule", self.name, rule)
+        rules = yaml.safe_load(self.http) or []
+        if rules:
+            own = [{"route": [{"destination": {"host": self.name}}]} for _ in rules]
+            acting = [rule if _ACTIONS & rule.keys() else {**rule, **to_self} for rule, to_self in zip(rules, own, strict=True)]
+            yield _object("networking.istio.io/v1", "VirtualService", self.name, {"hosts": [self.name], "http": acting})
+
+
+_ACTIONS = {"route", "redirect", "directResponse"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One call, as the caller's application saw it and as the proxies wrote it down."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    """What JSON says, else text."""
+    line: Mapping[str, Any] = field(default_factory=dict)
+    """Of the caller's sidecar: `chaos.mesh.local.access_log.FIELDS`."""
+
+    @property
+    def flags(self) -> frozenset[str]:
+        return frozenset(self.line["flags"].split(",")) - {"-"}
+
+    @property
+    def outcome(self) -> tuple[int, str, str]:
+        """(status, flags, details): how Envoy signs what it has done."""
+        return self.status, ",".join(sorted(self.flags)), self.line["details"]
+
+    @property
+    def attempts(self) -> int:
+        return int(self.line["attempts"])
+
+    @property
+    def pod(self) -> str:
+        return str(self.body["pod"])
+
+
+class Caller:
+    """Calls services through the load workload's sidecar."""
+
+    def __init__(self, mesh: LocalMesh) -> None:
+        self.mesh = mesh
+        self.pod = mesh.entry[0]
+        self.admin = Admin("the caller's sidecar", Endpoint(self.pod.ip, ADMIN_PORT))
+        self._numbers = itertools.count(1)
+        self._offset = 0
+
+    def get(self, service: str, path: str = "/", **headers: str) -> Answer:
+        """One call. Header names are written with underscores."""
+        return self.several(service, path, 1, **headers)[0]
+
+    def several(self, service: str, path: str, count: int, **headers: str) -> list[Answer]:
+        """One after the other."""
+        return self._with_lines([self._call(service, path, headers) for _ in range(count)])
+
+    def at_once(self, service: str, path: str, count: int, **headers: str) -> list[Answer]:
+        """Each on a connection of its own."""
+        with ThreadPoolExecutor(count) as threads:
+            calls = [threads.submit(self._call, service, path, headers) for _ in range(count)]
+            return self._with_lines([call.result() for call in calls])
+
+    @contextmanager
+    def while_held(self, service: str, path: str = "/hold") -> Iterator[list[Answer]]:
+        """One call is held by the application during the block; the list has it, and what else was held, afterwards."""
+        released: list[Answer] = []
+        with ThreadPoolExecutor(1) as threads:
+            call = threads.submit(self._call, service, path, {})
+            assert poll(lambda: self._told(service, "/held")["held"] > 0, deadline=Deadline.after(PATIENCE))
+            try:
+                yield released
+            finally:
+                self.release(service)
+            released += self._with_lines([call.result()])
+
+    def release(self, service: str) -> None:
+        self._told(service, "/release")
+
+    def counter(self, service: str, name: str, subset: str = "") -> int:
+        """A statistic of the caller's cluster for this service; 0 if it was never written."""
+        cluster = rf"cluster\.outbound\|{PORT}\|{subset}\|{service}\.{NAMESPACE}\.svc\.cluster\.local;?\.{name}"
+        return sum(self.mesh.counters(self.pod, f"^{cluster}$").values())
+
+    def ejected(self, service: str) -> int:
+        """How many hosts the caller's sidecar has ejected."""
+        cluster = f"outbound|{PORT}||{service}.{NAMESPACE}.svc.cluster.local"
+        return sum(host.ejected for host in self.mesh.hosts(self.pod, cluster))
+
+    # -- in detail
+    def _call(self, service: str, path: str, headers: Mapping[str, str]) -> tuple[str, Answer]:
+        trace = f"00-{next(self._numbers):032x}-0123456789abcdef-01"
+        found = next(s for s in self.mesh.services() if s.name == service)
+        written = {name.replace("_", "-"): value for name, value in headers.items()}
+        return trace, ask(self.mesh.address(found).url, path, {"host": service, "traceparent": trace, **written})
+
+    def _with_lines(self, calls: Sequence[tuple[str, Answer]]) -> list[Answer]:
+        self.mesh.flush_logs([self.pod])
+        written, self._offset = self.mesh.read_log(self.pod, self._offset)
+        lines = {line.get("traceparent"): line for line in map(json.loads, written.splitlines())}
+        return [
+            Answer(status=answer.status, headers=answer.headers, body=answer.body, line=lines[trace]) for trace, answer in calls
+        ]
+
+    def _told(self, service: str, path: str) -> Any:
+        """What pod v1 says, asked past all sidecars."""
+        pod = next(pod for pod in self.mesh.pods() if pod.name == "v1")
+        return ask(f"http://{application(pod)}:{APPLICATION_PORT}", path, {"host": service}).body
+
+
+def ask(url: str, path: str, headers: Mapping[str, str]) -> Answer:
+    """One GET on a connection of its own."""
+    with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)) as connection:
+        connection.request("GET", path, headers=dict(headers))
+        response = connection.getresponse()
+        body = response.read().decode()
+    told = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(status=response.status, headers=told, body=json.loads(body) if body.startswith("{") else body)
+
+
+def application(pod: Pod) -> str:
+    """The address at which the application of a pod listens, behind its sidecar."""
+    return f"{pod.ip.rpartition('.')[0]}.2"
+
+
+def expected(count: int, share: float) -> Any:
+    """Equal to what `count` independent draws give, within six standard deviations: wrong once in half a billion."""
+    import pytest
+
+    return pytest.approx(count * share, abs=6 * math.sqrt(count * share * (1 - share)))
+
+
+@contextmanager
+def calling(folder: Path, callees: Sequence[Callee], *more: str, program: Path = PROGRAM) -> Iterator[Caller]:
+    """A mesh of these services, of pods v1 and v2, and of further manifests, until the block ends."""
+    written = [*_pods(), *(o for callee in callees for o in callee.objects()), *(o for text in more for o in yaml.safe_load_all(text))]
+    file = folder / "shop.yaml"
+    file.write_text(yaml.safe_dump_all(written))
+    topology = Topology(
+        file=folder / "chaos.yaml",
+        entry=Entry(service=callees[0].name, namespace=NAMESPACE, port=PORT),
+        local=Local(manifests=(file,), workloads={"callee": LocalWorkload(command=("python", str(program)), cwd=folder)}),
+    )
+    mesh = LocalMesh.start(topology, folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)
+    with closing(mesh):
+        yield Caller(mesh)
+
+
+def _pods() -> Iterator[dict[str, Any]]:
+    for version in ("v1", "v2"):
+        containers = [{"name": "callee", "image": "callee", "ports": [{"containerPort": APPLICATION_PORT}]}]
+        template = {"metadata": {"labels": {"app": "callee", "version": version}}, "spec": {"containers": containers}}
+        yield _object("apps/v1", "Deployment", version, {"template": template})
+
+
+def _object(api: str, kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": dict(spec)}

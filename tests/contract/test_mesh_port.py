@@ -1,0 +1,293 @@
+"""What may a run expect of any mesh? Everything `chaos.mesh.port` promises, on real and fake ones alike.
+
+To put another mesh under the contract, add a factory to SUBJECTS: a context manager that yields the mesh of `tests.meshes` and a
+function that sends one request to its entry with a traceparent header, and returns when it was answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos import clock
+from chaos.clock import Deadline, poll
+from chaos.errors import Unreachable
+from chaos.mesh.local.mesh import LocalMesh
+from chaos.mesh.port import Mesh, Pod, Resource, Service
+from chaos.testing.mesh import FakeMesh
+from chaos.testing.system import Question
+from tests.meshes import addition, envoy_filter, get, route_in_front, topology
+
+PATIENCE = 10.0
+TRACE = "0123456789ab00010001{:012x}"
+STORE = "store.shop.svc.cluster.local"
+ROUTE = f"{STORE}:80"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    mesh: Mesh
+    send: Callable[[str], None]
+
+    def pod(self, workload: str) -> Pod:
+        return next(pod for pod in self.mesh.pods() if pod.workload == workload)
+
+    def service(self, name: str) -> Service:
+        return next(service for service in self.mesh.services() if service.name == name)
+
+    def route_names(self, pod: Pod) -> list[str]:
+        """Of the virtual host of `store`, as the proxy shows it."""
+        found = self.mesh.dump(pod, Resource.ROUTES, ".*")
+        return [r.get("name", "") for c in found for h in c["virtual_hosts"] if h["name"] == ROUTE for r in h["routes"]]
+
+    def comes(self, look: Callable[[], bool]) -> None:
+        assert poll(look, deadline=Deadline.after(PATIENCE))
+
+
+@contextmanager
+def local(folder: Path) -> Iterator[Subject]:
+    mesh = LocalMesh.start(topology(folder), folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)
+
+    def send(trace: str) -> None:
+        assert get(mesh.address(), "/echo", traceparent=f"00-{trace}-0123456789abcdef-01")[0] == 200
+
+    with closing(mesh):
+        yield Subject(mesh, send)
+
+
+@contextmanager
+def fake(folder: Path) -> Iterator[Subject]:
+    mesh = FakeMesh(topology(folder))
+
+    def send(trace: str) -> None:
+        pod, service, port = mesh.entry
+        asked = Question(trace=trace, headers={"traceparent": f"00-{trace}-0123456789abcdef-01"})
+        mesh.system.begin(clock.now(), mesh.system.call(mesh.system.proxies[pod.id], service.host, port, asked))
+        clock.pause(1)
+
+    with closing(mesh):
+        yield Subject(mesh, send)
+
+
+SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"local": local, "fake": fake}
+
+
+@pytest.fixture(scope="module", params=SUBJECTS)
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    with SUBJECTS[request.param](tmp_path_factory.mktemp(request.param)) as subject:
+        yield subject
+
+
+@pytest.fixture(scope="module")
+def mesh(subject: Subject) -> Mesh:
+    return subject.mesh
+
+
+@pytest.fixture
+def apply(mesh: Mesh) -> Iterator[Callable[..., None]]:
+    """Applies; takes away again what is left at the end."""
+    yield lambda *objects: mesh.apply(objects)
+    mesh.delete([(o["metadata"]["namespace"], o["metadata"]["name"]) for o in mesh.ours()])
+
+
+# -- who is there
+def test_services_are_told_with_ports_and_protocols(subject: Subject) -> None:
+    store = subject.service("store")
+
+    assert (store.host, store.namespace, store.selector) == (STORE, "shop", {"app": "store"})
+    assert [(p.number, p.name, p.protocol, p.http, p.http2) for p in store.ports] == [
+        (80, "http", "HTTP", True, False),
+        (7000, "tcp-raw", "TCP", False, False),
+    ]
+
+
+def test_pods_are_told_with_what_selects_them(mesh: Mesh) -> None:
+    pods = {pod.id: pod for pod in mesh.pods()}
+
+    assert pods.keys() == {"web.shop", "store-0.shop", "store-1.shop", "istio-chaos-load.shop"}
+    assert {pods[f"store-{n}.shop"].workload for n in (0, 1)} == {"store"}
+    assert pods["web.shop"].version == "v1"
+    assert len({pod.ip for pod in pods.values()}) == 4
+    assert all(pod.proxy and not pod.gateway for pod in pods.values())
+
+
+def test_the_entry_is_a_pod_and_a_service_of_the_mesh(mesh: Mesh) -> None:
+    pod, service, port = mesh.entry
+
+    assert pod in mesh.pods()
+    assert service in mesh.services()
+    assert (pod.workload, service.name, port) == ("istio-chaos-load", "web", 8080)
+    assert mesh.default_namespace == "shop"
+
+
+def test_load_has_an_address_for_the_entry_and_for_any_service(subject: Subject) -> None:
+    entry, other = subject.mesh.address(), subject.mesh.address(subject.service("store"))
+
+    assert subject.mesh.address(subject.service("web"), 8080) == entry
+    assert entry.url.startswith("http://")
+    assert entry != other
+
+
+# -- what a proxy holds
+def test_a_configuration_is_whole(subject: Subject) -> None:
+    configuration = subject.mesh.configuration(subject.pod("web"))
+
+    (host,) = [h for routes in configuration.routes for h in routes["virtual_hosts"] if h["name"] == ROUTE]
+    (route,) = host["routes"]
+    assert (route["name"], route["route"]["timeout"]) == ("all", "5s")
+    assert configuration.cluster(route["route"]["cluster"]) is not None
+    (assignment,) = [e for e in configuration.endpoints if e["cluster_name"] == route["route"]["cluster"]]
+    found = [e["endpoint"]["address"]["socket_address"] for loc in assignment["endpoints"] for e in loc["lb_endpoints"]]
+    stores = {pod.ip for pod in subject.mesh.pods() if pod.workload == "store"}
+    assert {(address["address"], address["port_value"]) for address in found} == {(ip, 9000) for ip in stores}
+
+
+@pytest.mark.parametrize(
+    ("resource", "names"),
+    [
+        (Resource.CLUSTERS, lambda c: [r["name"] for r in c.clusters]),
+        (Resource.LISTENERS, lambda c: [r["name"] for r in c.listeners]),
+        (Resource.ROUTES, lambda c: [r["name"] for r in c.routes]),
+    ],
+    ids=["clusters", "listeners", "routes"],
+)
+def test_a_dump_has_what_matches_the_whole_name(subject: Subject, resource: Resource, names: Callable[[Any], list[str]]) -> None:
+    pod = subject.pod("web")
+    configuration = subject.mesh.configuration(pod)
+
+    def dumped(pattern: str) -> list[str]:
+        return sorted(r["name"] for r in subject.mesh.dump(pod, resource, pattern))
+
+    assert dumped(".*") == sorted(names(configuration))
+    first = names(configuration)[0]
+    assert dumped("".join(c if c.isalnum() else f"[{c}]" for c in first)) == [first]
+    assert dumped(first[:-1] if first[:-1].isalnum() else "x") == []
+
+
+def test_hosts_are_the_endpoints_of_a_cluster(subject: Subject) -> None:
+    hosts = subject.mesh.hosts(subject.pod("web"), f"outbound|80|v1|{STORE}")
+
+    stores = {f"{pod.ip}:9000" for pod in subject.mesh.pods() if pod.workload == "store"}
+    assert {host.address for host in hosts} == stores
+    assert not any(host.ejected for host in hosts)
+    assert list(subject.mesh.hosts(subject.pod("web"), "no-such-cluster")) == []
+
+
+def test_counters_are_numbers_and_the_unknown_is_absent(subject: Subject) -> None:
+    assert all(isinstance(value, int) for value in subject.mesh.counters(subject.pod("web"), "upstream_rq_total").values())
+    assert subject.mesh.counters(subject.pod("web"), "^no_such_statistic$") == {}
+
+
+def test_a_pod_that_is_not_there_cannot_be_asked(subject: Subject) -> None:
+    gone = replace(subject.pod("web"), name="wob")
+
+    for ask in (
+        lambda: subject.mesh.configuration(gone),
+        lambda: subject.mesh.dump(gone, Resource.ROUTES, ".*"),
+        lambda: subject.mesh.counters(gone, "x"),
+        lambda: subject.mesh.read_log(gone, 0),
+    ):
+        with pytest.raises(Unreachable, match=r"wob\.shop.*\"web\.shop\""):
+            ask()
+
+
+# -- objects of ours
+def test_an_object_comes_into_force_at_the_proxies_it_selects_and_nowhere_else(
+    subject: Subject, apply: Callable[..., None]
+) -> None:
+    web, others = subject.pod("web"), [pod for pod in subject.mesh.pods() if pod.workload != "web"]
+    before = subject.mesh.configuration(web)
+
+    apply(envoy_filter("one", route_in_front(ROUTE, "istio-chaos.t.1", direct_response={"status": 418})))
+
+    subject.comes(lambda: subject.route_names(web) == ["istio-chaos.t.1", "all"])
+    assert [o["metadata"]["name"] for o in subject.mesh.ours()] == ["one"]
+    assert [subject.route_names(pod) for pod in others] == [["all"]] * len(others)
+
+    subject.mesh.delete([("shop", "one")])
+    subject.comes(lambda: subject.mesh.configuration(web) == before)
+    assert list(subject.mesh.ours()) == []
+
+
+def test_what_was_sent_is_what_is_dumped(subject: Subject, apply: Callable[..., None]) -> None:
+    sent = {
+        "name": "istio-chaos.t.2",
+        "match": {"prefix": "/", "headers": [{"name": "traceparent", "string_match": {"prefix": "00-0123"}}]},
+        "route": {"cluster": "nowhere", "timeout": "0s"},
+        "request_headers_to_add": [{"header": {"key": "x-a", "value": "b"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+    }
+    web = subject.pod("web")
+    action = {key: value for key, value in sent.items() if key not in ("name", "match")}
+    patch = route_in_front(ROUTE, "istio-chaos.t.2", **action)
+    patch["patch"]["value"]["match"] = sent["match"]
+
+    apply(envoy_filter("two", patch))
+    subject.comes(lambda: "istio-chaos.t.2" in subject.route_names(web))
+
+    found = [h for r in subject.mesh.dump(web, Resource.ROUTES, ".*") for h in r["virtual_hosts"] if h["name"] == ROUTE]
+    assert found[0]["routes"][0] == sent
+
+
+def test_an_object_of_the_same_name_replaces_the_other(subject: Subject, apply: Callable[..., None]) -> None:
+    def switch(route: str) -> Mapping[str, Any]:
+        return envoy_filter("switch", route_in_front(ROUTE, route, direct_response={"status": 418}))
+
+    apply(switch("istio-chaos.t.3"))
+    apply(switch("istio-chaos.t.4"))
+
+    subject.comes(lambda: subject.route_names(subject.pod("web")) == ["istio-chaos.t.4", "all"])
+    assert len(subject.mesh.ours()) == 1
+
+
+def test_clusters_come_and_go_with_their_object(subject: Subject, apply: Callable[..., None]) -> None:
+    web = subject.pod("web")
+    cluster = {"name": "istio-chaos.t.5", "type": "STATIC", "connect_timeout": "1s"}
+
+    def held() -> Sequence[Mapping[str, Any]]:
+        return subject.mesh.dump(web, Resource.CLUSTERS, r"istio-chaos\..*")
+
+    apply(envoy_filter("stage", addition("CLUSTER", cluster)))
+    subject.comes(lambda: list(held()) == [cluster])
+    subject.mesh.delete([("shop", "stage")])
+    subject.comes(lambda: not held())
+
+
+def test_removing_what_is_not_there_is_no_error(mesh: Mesh) -> None:
+    mesh.delete([("shop", "never-applied"), ("elsewhere", "x")])
+
+    assert list(mesh.ours()) == []
+
+
+# -- what proxies wrote down
+def test_after_a_flush_every_request_that_was_answered_can_be_read(subject: Subject) -> None:
+    load, _, _ = subject.mesh.entry
+    _, offset = subject.mesh.read_log(load, 0)
+    traces = [TRACE.format(n) for n in range(20)]
+
+    for trace in traces:
+        subject.send(trace)
+    subject.mesh.flush_logs([load])
+    written, after = subject.mesh.read_log(load, offset)
+
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert written.endswith(b"\n")
+    assert [line["traceparent"][3:35] for line in lines if line.get("side") == "outbound"] == traces
+    assert after == offset + len(written)
+    assert subject.mesh.read_log(load, after) == (b"", after)
+
+
+def test_a_mesh_that_is_well_says_nothing(mesh: Mesh) -> None:
+    mesh.check()
+
+
+@pytest.mark.parametrize("make", SUBJECTS.values(), ids=SUBJECTS)
+def test_closing_twice_is_closing_once(make: Callable[[Path], AbstractContextManager[Subject]], tmp_path: Path) -> None:
+    with make(tmp_path) as subject:
+        subject.mesh.close()
+        subject.mesh.close()
