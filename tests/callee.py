@@ -2,7 +2,7 @@
 
 The path lists what to do at the first, second ... attempt of a request (`x-envoy-attempt-count`), the last for all further ones:
 
-    /                 200
+    /                 200, as everything that means nothing else
     /503              503; any status
     /hang             never answers; over when the caller has gone
     /close            closes the connection without an answer
@@ -29,11 +29,13 @@ PATIENCE = 20.0
 """Seconds after which a held request is answered by itself: a failing test must not leave threads behind."""
 
 
+releases: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+held: defaultdict[str, int] = defaultdict(int)
+
+
 class Callee(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    releases: defaultdict[str, threading.Event] = defaultdict(threading.Event)
-    held: defaultdict[str, int] = defaultdict(int)
 
     def do_GET(self) -> None:
         host = self.headers.get("host", "")
@@ -44,16 +46,16 @@ class Callee(BaseHTTPRequestHandler):
             case "close":
                 self.close_connection = True
             case "hold":
-                self.held[host] += 1
-                self.releases[host].wait(PATIENCE)
+                held[host] += 1
+                releases[host].wait(PATIENCE)
                 self._answer(200)
             case "release":
-                self.releases[host].set()
+                releases[host].set()
                 self._answer(200)
             case "held":
-                self._answer(200, held=self.held[host])
-            case status:
-                self._answer(int(status or 200))
+                self._answer(200, held=held[host])
+            case asked:
+                self._answer(int(asked) if asked.isdigit() else 200)
 
     do_POST = do_GET  # noqa: N815 - http.server's name
 
@@ -65,7 +67,7 @@ class Callee(BaseHTTPRequestHandler):
         return attempts[min(number, len(attempts)) - 1] if POD.startswith(at) else ""
 
     def _answer(self, status: int, **more: object) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers = {name.lower(): ",".join(self.headers.get_all(name, ())) for name in self.headers}
         body = json.dumps({"pod": POD, "path": self.path, "headers": headers, **more}).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")

@@ -6,7 +6,6 @@ only a name with rules of its own, so that one small mesh serves a whole module 
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import math
@@ -14,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from chaos.clock import Deadline, poll
@@ -29,6 +30,8 @@ from chaos.model.topology import Entry, Local, LocalWorkload, Topology
 NAMESPACE = "shop"
 PORT = 80
 APPLICATION_PORT = 9000
+VERSIONS = ("v1", "v2")
+"""Of the callee: each a workload with one pod of this name."""
 PROGRAM = Path(__file__).with_name("callee.py")
 PATIENCE = 10.0
 """Seconds until a test gives up; nothing waits that long when it works."""
@@ -51,7 +54,7 @@ class Callee:
     def objects(self) -> Iterator[dict[str, Any]]:
         ports = [{"name": self.port, "port": PORT, "targetPort": APPLICATION_PORT}]
         yield _object("v1", "Service", self.name, {"selector": yaml.safe_load(self.pods), "ports": ports})
-        subsets = [{"name": version, "labels": {"version": version}} for version in ("v1", "v2")]
+        subsets = [{"name": version, "labels": {"version": version}} for version in VERSIONS]
         rule = {"host": self.name, "subsets": subsets, **({"trafficPolicy": yaml.safe_load(self.policy)} if self.policy else {})}
         yield _object("networking.istio.io/v1", "DestinationRule", self.name, rule)
         rules = yaml.safe_load(self.http) or []
@@ -61,7 +64,7 @@ class Callee:
             yield _object("networking.istio.io/v1", "VirtualService", self.name, {"hosts": [self.name], "http": acting})
 
 
-_ACTIONS = {"route", "redirect", "directResponse"}
+_ACTIONS = {"route", "redirect", "directResponse", "delegate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +99,10 @@ class Answer:
 class Caller:
     """Calls services through the load workload's sidecar."""
 
-    def __init__(self, mesh: LocalMesh) -> None:
+    def __init__(self, mesh: LocalMesh, admin: Admin) -> None:
         self.mesh = mesh
         self.pod = mesh.entry[0]
-        self.admin = Admin("the caller's sidecar", Endpoint(self.pod.ip, ADMIN_PORT))
+        self.admin = admin
         self._numbers = itertools.count(1)
         self._offset = 0
 
@@ -108,22 +111,22 @@ class Caller:
         return self.several(service, path, 1, **headers)[0]
 
     def several(self, service: str, path: str, count: int, **headers: str) -> list[Answer]:
-        """One after the other."""
-        return self._with_lines([self._call(service, path, headers) for _ in range(count)])
+        """One after the other, on one connection."""
+        with closing(self._connection(service)) as connection:
+            return self._with_lines([self._call(connection, service, path, headers) for _ in range(count)])
 
-    def at_once(self, service: str, path: str, count: int, **headers: str) -> list[Answer]:
-        """Each on a connection of its own."""
-        with ThreadPoolExecutor(count) as threads:
-            calls = [threads.submit(self._call, service, path, headers) for _ in range(count)]
-            return self._with_lines([call.result() for call in calls])
+    def at_once(self, calls: Sequence[tuple[str, str]]) -> list[Answer]:
+        """(service, path) each on a connection of its own."""
+        with ThreadPoolExecutor(len(calls)) as threads:
+            return self._with_lines(list(threads.map(lambda call: self._alone(*call), calls)))
 
     @contextmanager
     def while_held(self, service: str, path: str = "/hold") -> Iterator[list[Answer]]:
         """One call is held by the application during the block; the list has it, and what else was held, afterwards."""
         released: list[Answer] = []
         with ThreadPoolExecutor(1) as threads:
-            call = threads.submit(self._call, service, path, {})
-            assert poll(lambda: self._told(service, "/held")["held"] > 0, deadline=Deadline.after(PATIENCE))
+            call = threads.submit(self._alone, service, path)
+            assert poll(lambda: self._held(service) > 0, deadline=Deadline.after(PATIENCE))
             try:
                 yield released
             finally:
@@ -131,7 +134,8 @@ class Caller:
             released += self._with_lines([call.result()])
 
     def release(self, service: str) -> None:
-        self._told(service, "/release")
+        """Whatever is held, and is going to be held, is answered."""
+        self._tell(service, "/release")
 
     def counter(self, service: str, name: str, subset: str = "") -> int:
         """A statistic of the caller's cluster for this service; 0 if it was never written."""
@@ -144,11 +148,18 @@ class Caller:
         return sum(host.ejected for host in self.mesh.hosts(self.pod, cluster))
 
     # -- in detail
-    def _call(self, service: str, path: str, headers: Mapping[str, str]) -> tuple[str, Answer]:
-        trace = f"00-{next(self._numbers):032x}-0123456789abcdef-01"
+    def _connection(self, service: str) -> HTTPConnection:
         found = next(s for s in self.mesh.services() if s.name == service)
+        return HTTPConnection(self.mesh.address(found).url.removeprefix("http://"), timeout=PATIENCE)
+
+    def _call(self, connection: HTTPConnection, service: str, path: str, headers: Mapping[str, str]) -> tuple[str, Answer]:
+        trace = f"00-{next(self._numbers):032x}-0123456789abcdef-01"
         written = {name.replace("_", "-"): value for name, value in headers.items()}
-        return trace, ask(self.mesh.address(found).url, path, {"host": service, "traceparent": trace, **written})
+        return trace, ask(connection, path, {"host": service, "traceparent": trace, **written})
+
+    def _alone(self, service: str, path: str) -> tuple[str, Answer]:
+        with closing(self._connection(service)) as connection:
+            return self._call(connection, service, path, {})
 
     def _with_lines(self, calls: Sequence[tuple[str, Answer]]) -> list[Answer]:
         self.mesh.flush_logs([self.pod])
@@ -158,18 +169,23 @@ class Caller:
             Answer(status=answer.status, headers=answer.headers, body=answer.body, line=lines[trace]) for trace, answer in calls
         ]
 
-    def _told(self, service: str, path: str) -> Any:
-        """What pod v1 says, asked past all sidecars."""
-        pod = next(pod for pod in self.mesh.pods() if pod.name == "v1")
-        return ask(f"http://{application(pod)}:{APPLICATION_PORT}", path, {"host": service}).body
+    def _held(self, service: str) -> int:
+        return sum(answer.body["held"] for answer in self._tell(service, "/held"))
+
+    def _tell(self, service: str, path: str) -> list[Answer]:
+        """Ask both applications, past all sidecars."""
+        return [self._tell_one(pod, service, path) for pod in self.mesh.pods() if pod.name in VERSIONS]
+
+    def _tell_one(self, pod: Pod, service: str, path: str) -> Answer:
+        with closing(HTTPConnection(application(pod), APPLICATION_PORT, timeout=PATIENCE)) as connection:
+            return ask(connection, path, {"host": service})
 
 
-def ask(url: str, path: str, headers: Mapping[str, str]) -> Answer:
-    """One GET on a connection of its own."""
-    with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)) as connection:
-        connection.request("GET", path, headers=dict(headers))
-        response = connection.getresponse()
-        body = response.read().decode()
+def ask(connection: HTTPConnection, path: str, headers: Mapping[str, str]) -> Answer:
+    """One GET."""
+    connection.request("GET", path, headers=dict(headers))
+    response = connection.getresponse()
+    body = response.read().decode()
     told = {name.lower(): value for name, value in response.getheaders()}
     return Answer(status=response.status, headers=told, body=json.loads(body) if body.startswith("{") else body)
 
@@ -181,15 +197,13 @@ def application(pod: Pod) -> str:
 
 def expected(count: int, share: float) -> Any:
     """Equal to what `count` independent draws give, within six standard deviations: wrong once in half a billion."""
-    import pytest
-
     return pytest.approx(count * share, abs=6 * math.sqrt(count * share * (1 - share)))
 
 
 @contextmanager
-def calling(folder: Path, callees: Sequence[Callee], *more: str, program: Path = PROGRAM) -> Iterator[Caller]:
+def calling(folder: Path, callees: Sequence[Callee], more: str = "", program: Path = PROGRAM) -> Iterator[Caller]:
     """A mesh of these services, of pods v1 and v2, and of further manifests, until the block ends."""
-    written = [*_pods(), *(o for callee in callees for o in callee.objects()), *(o for text in more for o in yaml.safe_load_all(text))]
+    written = [*_pods(), *(o for callee in callees for o in callee.objects()), *yaml.safe_load_all(more)]
     file = folder / "shop.yaml"
     file.write_text(yaml.safe_dump_all(written))
     topology = Topology(
@@ -198,12 +212,12 @@ def calling(folder: Path, callees: Sequence[Callee], *more: str, program: Path =
         local=Local(manifests=(file,), workloads={"callee": LocalWorkload(command=("python", str(program)), cwd=folder)}),
     )
     mesh = LocalMesh.start(topology, folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)
-    with closing(mesh):
-        yield Caller(mesh)
+    with closing(mesh), closing(Admin("the caller's sidecar", Endpoint(mesh.entry[0].ip, ADMIN_PORT))) as admin:
+        yield Caller(mesh, admin)
 
 
 def _pods() -> Iterator[dict[str, Any]]:
-    for version in ("v1", "v2"):
+    for version in VERSIONS:
         containers = [{"name": "callee", "image": "callee", "ports": [{"containerPort": APPLICATION_PORT}]}]
         template = {"metadata": {"labels": {"app": "callee", "version": version}}, "spec": {"containers": containers}}
         yield _object("apps/v1", "Deployment", version, {"template": template})

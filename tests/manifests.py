@@ -43,3 +43,9 @@ def changed(spec: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     else:
         place[last] = value
     return out
+
+
+def place(path: str, at: str) -> str:
+    """Where a finding should be: `at` itself if it begins with `spec`, else that far inside what was `changed` at `path`."""
+    here = "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path.split("."))
+    return at if at.startswith("spec") else f"spec{here}{at}"

@@ -19,6 +19,8 @@ from chaos import errors
 # Command -> the module that has a click command of the same name.
 COMMANDS: Mapping[str, str] = {
     "lint": "chaos.cli.lint",
+    "report": "chaos.cli.report",
+    "sweep": "chaos.cli.sweep",
     "translate": "chaos.cli.translate",
 }
 USAGE = 4

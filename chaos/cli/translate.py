@@ -14,6 +14,7 @@ from chaos.envoy.configuration import Configuration
 from chaos.envoy.translation import translate as translate_world
 from chaos.istio import meshconfig
 from chaos.istio.documents import Document, read
+from chaos.istio.targets import unserved
 from chaos.istio.unsupported import unsupported
 from chaos.istio.validate import refusals
 from chaos.istio.world import DEFAULT_PROFILE, PROFILES, World
@@ -43,6 +44,9 @@ def translate(files: Sequence[Path], mesh_config: Path | None, profile: str, pro
     configuration = translate_world(world, proxy)
     for remark in unsupported(documents):
         click.echo(f"no effect here: {remark}", err=True)
+    for service, port in unserved(world, world.proxy(proxy).pod):
+        why = f'port "{port.name}" names container port "{port.target}", which says no protocol; write protocol: TCP there'
+        click.echo(f"no inbound port: {service.document.place('spec', 'ports')}: {why}", err=True)
     click.echo(_text(configuration, output))
 
 

@@ -14,11 +14,12 @@ from chaos.envoy.configuration import Resource
 from chaos.envoy.httpfilters import Side, connection_manager
 from chaos.envoy.listeners import WILDCARD, socket_address, tls_inspector
 from chaos.envoy.matches import is_catch_all
+from chaos.envoy.proxyconfig import tells_forwarded_host
 from chaos.envoy.routes import Route, RouteContext, routes_of
 from chaos.envoy.virtualhosts import RuleOf, attempts_counted, route_configuration
 from chaos.istio import hosts, virtualservices
 from chaos.istio.gateways import MergedGateway, Server, intersection
-from chaos.istio.scope import service_seen_from
+from chaos.istio.scope import scope_of
 from chaos.istio.services import Service
 from chaos.istio.virtualservices import VirtualService
 from chaos.istio.world import Proxy, World
@@ -157,11 +158,13 @@ def _route_configuration(world: World, proxy: Proxy, name: str, servers: Sequenc
 def _context(world: World, proxy: Proxy, server: Server, owner: VirtualService, rule_of: RuleOf) -> RouteContext:
     """Destinations mean the services of the VirtualService's own namespace first, with all their ports."""
 
+    visible = scope_of(world, proxy).services_by_host
+
     def service_of(host: str) -> Service | None:
         for service in world.services_by_host.get(host, ()):
             if service.namespace == owner.namespace and hosts.exported(service.export_to, service.namespace, proxy.namespace):
                 return service
-        return service_seen_from(world, host, proxy.namespace)
+        return visible.get(host)
 
     return RouteContext(
         proxy=proxy,
@@ -172,6 +175,7 @@ def _context(world: World, proxy: Proxy, server: Server, owner: VirtualService, 
         service_of=service_of,
         rule_of=rule_of,
         tls=server.tls is not None,
+        tells_forwarded_host=tells_forwarded_host(world, proxy.pod),
     )
 
 

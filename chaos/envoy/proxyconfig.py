@@ -32,6 +32,11 @@ def disabled(headers: Mapping[str, Any], name: str) -> bool:
     return bool((headers.get(name) or {}).get("disabled"))
 
 
+def tells_forwarded_host(world: World, pod: Pod) -> bool:
+    """`proxyHeaders.xForwardedHost`: off unless enabled."""
+    return bool((proxy_headers(world, pod).get("xForwardedHost") or {}).get("enabled"))
+
+
 def _annotated(pod: Pod) -> Mapping[str, Any]:
     text = pod.annotations.get(ANNOTATION)
     if not text:

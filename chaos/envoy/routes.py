@@ -47,6 +47,8 @@ class RouteContext:
     rule_of: Callable[[str], DestinationRule | None]
     """The DestinationRule in force for a host."""
     tls: bool = False
+    tells_forwarded_host: bool = False
+    """`proxyHeaders.xForwardedHost`: the original host goes along where it is rewritten."""
 
 
 def routes_of(virtual_service: VirtualService, context: RouteContext) -> list[Route]:
@@ -144,6 +146,8 @@ def _action(rule: Mapping[str, Any], route: Route, headers: HeaderOperations, co
     else:
         _weighted_destinations(action, destinations, context)
         sticky = False
+    if context.tells_forwarded_host and "host_rewrite_literal" in action:
+        action["append_x_forwarded_host"] = True
     written = rule.get("retries")
     retries = retry_policy(
         context.mesh.default_http_retry_policy if written is None else written, consistent_hash=sticky, minor=context.minor

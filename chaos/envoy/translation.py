@@ -15,6 +15,7 @@ from chaos.envoy.endpoints import endpoints
 from chaos.envoy.gateways import gateway_listeners, gateway_routes
 from chaos.envoy.inbound import inbound_listeners
 from chaos.envoy.listeners import outbound_listeners, route_names
+from chaos.envoy.proxyconfig import tells_forwarded_host
 from chaos.envoy.virtualhosts import RuleOf, attempts_counted, outbound_routes
 from chaos.istio.destinationrules import DestinationRule, rule_for
 from chaos.istio.gateways import merged_gateway
@@ -54,7 +55,8 @@ def _sidecar(world: World, proxy: Proxy) -> Configuration:
 
 def _routes(world: World, proxy: Proxy, scope: Scope, name: str, rule_of: RuleOf) -> Resource:
     """Proxies of one scope differ in their routes only by what rules ask of them, so they share what they have in common."""
-    key = ("routes", scope, name, attempts_counted(world, proxy), selecting_labels(world, proxy))
+    headers = (attempts_counted(world, proxy), tells_forwarded_host(world, proxy.pod))
+    key = ("routes", scope, name, headers, selecting_labels(world, proxy))
     return world.remember(key, lambda: outbound_routes(world, proxy, scope, name, rule_of))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from chaos.envoy.configuration import Resource
 from chaos.envoy.hashing import hash_of_service
 from chaos.envoy.naming import PASSTHROUGH, outbound_cluster
-from chaos.envoy.proxyconfig import disabled, proxy_headers
+from chaos.envoy.proxyconfig import disabled, proxy_headers, tells_forwarded_host
 from chaos.envoy.routes import NO_TIMEOUT, Route, RouteContext, default_route, routes_of
 from chaos.istio import hosts
 from chaos.istio.destinationrules import DestinationRule
@@ -87,6 +87,7 @@ def _virtual_hosts(world: World, proxy: Proxy, listener: EgressListener, port: i
         gateway=MESH,
         service_of=here.get,
         rule_of=rule_of,
+        tells_forwarded_host=tells_forwarded_host(world, proxy.pod),
     )
     claims = list(_claims(listener, here, port, context))
     taken = {service.hostname for claim in claims for service in claim.services}

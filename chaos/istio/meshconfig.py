@@ -70,7 +70,7 @@ class MeshConfig:
             default_virtual_service_export_to=_names(raw, "defaultVirtualServiceExportTo") or (EVERYONE,),
             default_destination_rule_export_to=_names(raw, "defaultDestinationRuleExportTo") or (EVERYONE,),
             path_normalization=_normalization(raw),
-            proxy_http_port=int(raw.get("proxyHttpPort") or 0),
+            proxy_http_port=_port(raw, "proxyHttpPort"),
             extension_providers=tuple(raw.get("extensionProviders") or ()),
             default_access_logging=_names(_block(raw, "defaultProviders") or {}, "accessLogging"),
             proxy_config=_block(raw, "defaultConfig") or {},
@@ -86,18 +86,22 @@ class MeshConfig:
 def read(file: Path) -> Mapping[str, Any]:
     """The MeshConfig in a file, whatever carries it. Raises ConfigurationError."""
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = _unwrapped(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{file}: cannot be read as MeshConfig: {error}") from error
-    if raw is None:
-        return {}
-    if isinstance(raw, dict) and raw.get("kind") == "ConfigMap":
-        raw = yaml.safe_load((raw.get("data") or {}).get("mesh") or "") or {}
-    elif isinstance(raw, dict) and raw.get("kind") in _KINDS_INSIDE:
-        for key in _KINDS_INSIDE[raw["kind"]]:
-            raw = raw.get(key) or {}
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{file}: MeshConfig is a mapping of its fields, not {type(found).__name__}")
+    return found
+
+
+def _unwrapped(raw: Any) -> Any:
+    """Out of the ConfigMap, IstioOperator or Istio resource that carries it."""
     if not isinstance(raw, dict):
-        raise ConfigurationError(f"{file}: MeshConfig is a mapping of its fields, not {type(raw).__name__}")
+        return {} if raw is None else raw
+    if raw.get("kind") == "ConfigMap":
+        return yaml.safe_load(str((raw.get("data") or {}).get("mesh") or "")) or {}
+    for key in _KINDS_INSIDE.get(str(raw.get("kind")), ()):
+        raw = (raw.get(key) if isinstance(raw, dict) else None) or {}
     return raw
 
 
@@ -118,6 +122,13 @@ def _names(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
 def _normalization(raw: Mapping[str, Any]) -> str:
     value = str((_block(raw, "pathNormalization") or {}).get("normalization") or "DEFAULT")
     return "BASE" if value == "DEFAULT" else value
+
+
+def _port(raw: Mapping[str, Any], key: str) -> int:
+    text = str(raw.get(key) or 0)
+    if not text.isdigit():
+        raise ConfigurationError(f"MeshConfig {key}: a port number is needed, not {raw[key]!r}")
+    return int(text)
 
 
 def _duration(raw: Mapping[str, Any], key: str, default: timedelta) -> timedelta:

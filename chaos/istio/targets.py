@@ -44,10 +44,17 @@ def inbound_hosts(world: World, proxy: Proxy) -> dict[int, tuple[str, ...]]:
     return hosts
 
 
+def unserved(world: World, pod: Pod) -> list[tuple[Service, ServicePort]]:
+    """Service ports that reach `pod` on a cluster but not without its API server: their container port says no protocol."""
+    if world.api_defaults:
+        return []
+    selecting = (service for service in _selecting(world, pod.namespace) if pod.has(service.selector or {}))
+    return [(service, port) for service in selecting for port in service.ports if port.target in pod.ports_without_protocol]
+
+
 def _targets(world: World, pod: Pod) -> list[Target]:
-    selecting = world.remember(("selecting services", pod.namespace), lambda: _selecting(world, pod.namespace))
     found = []
-    for service in selecting:
+    for service in _selecting(world, pod.namespace):
         if not pod.has(service.selector or {}):
             continue
         for port in service.ports:
@@ -60,5 +67,10 @@ def _targets(world: World, pod: Pod) -> list[Target]:
 
 
 def _selecting(world: World, namespace: str) -> list[Service]:
-    own = (service for service in world.services if service.namespace == namespace and service.selector)
-    return sorted(own, key=lambda service: (service.created, not service.kubernetes, service.hostname))
+    """The services of a namespace that select pods, the oldest first."""
+
+    def make() -> list[Service]:
+        own = (service for service in world.services if service.namespace == namespace and service.selector)
+        return sorted(own, key=lambda service: (service.created, not service.kubernetes, service.hostname))
+
+    return world.remember(("selecting services", namespace), make)

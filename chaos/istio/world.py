@@ -138,10 +138,6 @@ class World:
         return self._istio("WorkloadEntry")
 
     @cached_property
-    def telemetries(self) -> tuple[Document, ...]:
-        return tuple(sorted(self.of_kind("Telemetry", "telemetry.istio.io"), key=services.age))
-
-    @cached_property
     def namespaces(self) -> Mapping[str, Document]:
         return {document.name: document for document in self.of_kind("Namespace")}
 

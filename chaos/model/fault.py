@@ -117,7 +117,7 @@ def abort(status: int | None = None, *, grpc: str | None = None, percent: float 
             raise InvalidValue(f"abort grpc is {grpc!r}, not a canonical status name{nearest(str(grpc).upper(), GRPC_STATUS)}")
         return Fault(abort=Abort(grpc=GRPC_STATUS[grpc], percent=units.percentage(percent)))
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
-        raise InvalidValue(f"abort status is {status!r}: Envoy answers with 200 ... 599")
+        raise InvalidValue(f"abort status is {status!r}: write a number from 200 to 599, the statuses Envoy answers with")
     return Fault(abort=Abort(status=status, percent=units.percentage(percent)))
 
 

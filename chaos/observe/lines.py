@@ -55,6 +55,7 @@ class Log:
         self._started: dict[tuple[str, str], Stream] = {}
         """Under way, by (pod, stream)."""
         self._by_trace: dict[str, list[Stream]] = {}
+        self._by_path: dict[str, list[Stream]] = {}
 
     def feed(self, pod: str, data: bytes) -> None:
         """Whole lines of one proxy's log, as they were appended."""
@@ -65,6 +66,10 @@ class Log:
     def streams(self, trace: str) -> list[Stream]:
         """Everything known about one trace, in the order it was read."""
         return self._by_trace.get(trace, [])
+
+    def on(self, path: str) -> list[Stream]:
+        """Calls and attempts on one private path, in the order they were read."""
+        return self._by_path.get(path, [])
 
     def under_way(self, traces: set[str]) -> Iterator[Stream]:
         """Streams of these traces that were seen to start and not to end."""
@@ -83,6 +88,8 @@ class Log:
         if stream is None:
             stream = _started(pod, trace, line, self._clock)
             self._by_trace.setdefault(trace, []).append(stream)
+            if stream.private_path:
+                self._by_path.setdefault(stream.private_path, []).append(stream)
         if ends:
             _finish(stream, line)
         else:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.injection import fault_filter
+from chaos.model.calls import Call
 from chaos.model.edge import Edge
-from chaos.model.injection import InjectionRecord, InjectionRequest
+from chaos.model.injection import InjectionRecord, InjectionRequest, Side
 from chaos.model.marks import FlowMark
 from chaos.model.samples import TIMED_OUT, Samples
-from chaos.model.window import EdgeEvidence, Kind, WindowEvidence
+from chaos.model.window import EdgeEvidence, Kind, Proof, WindowEvidence
 from chaos.observe.calls import cancelled_from_above, private_calls, sidecar_calls
 from chaos.observe.lines import Log, Stream
 from chaos.observe.proof import proof
@@ -185,10 +186,23 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
             if seen is None:
                 found.append(f"{injection}: nothing was observed on its edge")
                 continue
-            judged = proof(injection, seen.calls)
+            judged = self._proof(injection, seen.calls)
             if not judged.proven:
                 found.append(f"{injection} is not proven: {judged.reason if judged.drawn else self._lost()}")
         return found
+
+    def _proof(self, injection: InjectionRecord, calls: Sequence[Call]) -> Proof:
+        number, at_caller = injection.number, injection.side is Side.CALLER
+        units_ = calls if at_caller else [attempt for call in calls for attempt in call.attempts]
+        observed = self._known[injection.request.edge]
+        since = [
+            stream
+            for path in observed.paths
+            for stream in self._log.on(path)
+            if (stream.what == "call") is at_caller and stream.ended and number in _armed(stream, observed)
+        ]
+        passed = sum(1 for _, stream in self._all_streams() if stream.what == "call" and stream.private_path in observed.paths)
+        return proof(injection, [unit for unit in units_ if number in unit.armed], since=since, passed=passed)
 
     def _lost(self) -> str:
         """How far the run's own requests were seen, when none reached the fault."""
@@ -212,7 +226,7 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
         private = private_calls(streams, observed.paths, lambda stream: _armed(stream, observed))
         plain = sidecar_calls(streams, observed.pods, observed.callee_host)
         calls = sorted([*private, *plain], key=lambda call: call.started)
-        proofs = [proof(i, calls) for i in self._live if i.request.edge == observed.edge]
+        proofs = [self._proof(i, calls) for i in self._live if i.request.edge == observed.edge]
         return EdgeEvidence(
             edge=observed.edge,
             source="private path" if observed.paths else "access log",

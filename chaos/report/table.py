@@ -35,6 +35,15 @@ _LEAST_NAME: Final = 12
 _REASON_LINES: Final = 3
 
 
+def needs_plain(encoding: str | None) -> bool:
+    """Can a terminal of this encoding not show our signs?"""
+    try:
+        "✓✗…".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
 def table(story: Story, *, width: int, plain: bool = False) -> Iterator[Line]:
     """A heading, and for each experiment a row and the faults it injected."""
     names = _names(story.experiments)
@@ -53,7 +62,7 @@ def reasons(story: Story, *, width: int, plain: bool = False) -> Iterator[Line]:
         if told.outcome not in _EXPLAINED or not told.message:
             continue
         yield [("", "")]
-        yield [(f"{told.outcome}: ", _style(told)), (names[told.name], "bold")]
+        yield [(f"{told.outcome}: ", _style(told)), (_cut(names[told.name], width - len(told.outcome) - 3, plain), "bold")]
         for line in _short(_in_ascii(told.message) if plain else told.message, width - 2):
             yield [(f"  {line}", "")]
     if story.experiments:
@@ -65,7 +74,7 @@ def _row(told: Told, name: str, room: int, plain: bool) -> Line:
     return [
         (f"{ascii_sign if plain else fancy} {told.outcome:<{_OUTCOME}}", style),
         (f"{_cut(name, room - 1, plain):<{room}}", ""),
-        ("".join(f"{text:>{size}}" for text, (_, size) in zip(_figures(told), _FIGURES, strict=True)), ""),
+        ("".join(f"{text:>{size}}" for text, (_, size) in zip(_figures(told), _FIGURES, strict=True)).rstrip(), ""),
     ]
 
 
@@ -84,8 +93,8 @@ def _figures(told: Told) -> tuple[str, str, str, str]:
 def _injected(told: Told, plain: bool) -> Iterator[str]:
     for injected in told.injections:
         ended = injected.gone.aborted if injected.gone else ""
-        text = f"{injected}{f', ended early: {ended}' if ended else ''}"
-        yield _in_ascii(text) if plain else text
+        for text in (str(injected), *([f"ended early: {ended}"] if ended else [])):
+            yield _in_ascii(text) if plain else text
 
 
 def _names(experiments: Sequence[Told]) -> dict[str, str]:

@@ -98,11 +98,11 @@ class Experiment:
         )
         return Injection(self, self._paths, found, record)
 
-    def load(self, plan: Callable[[int, Mark], LoadPlan], target: str, observe: Sequence[str | Edge]) -> Traffic:
+    def load(self, plan: Callable[[int, Mark], LoadPlan], target: str, observe: str | Edge | Sequence[str | Edge]) -> Traffic:
         """Prepare a load; `plan` gets its number and the experiment's mark. `observe` makes private paths stand first."""
         self._loads += 1
         traffic = Traffic(self, plan(self._loads, self.mark), target)
-        for edge in observe:
+        for edge in [observe] if isinstance(observe, (str, Edge)) else observe:
             self.observe(edge)
         return traffic
 
@@ -289,6 +289,8 @@ def _reach(traffic: str) -> Reach:
 
 
 def _match(match: Mapping[str, str] | None) -> dict[str, str]:
+    if match is not None and not isinstance(match, Mapping):
+        raise InvalidValue(f'match is {match!r}: it maps header names to exact values, match={{"end-user": "jason"}}')
     found = dict(match or {})
     for name, value in found.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not isinstance(value, str):

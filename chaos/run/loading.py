@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from chaos.errors import InvalidValue, NotAllowed
+from chaos.errors import InvalidValue, NotAllowed, Refused
 from chaos.injection.callers import service as find_service
 from chaos.load.port import ClosedModel, LoadPlan, OpenModel, Requests, Script
 from chaos.mesh.port import Address, Mesh
@@ -103,24 +103,36 @@ def _what(request: LoadRequest, mesh: Mesh, topology: Topology) -> Requests | Sc
         entry = mesh.address()
         return Script(file=request.target.file, user=request.target.user, host=entry.url)
     address, path = _address(request.target, mesh, topology)
-    method = request.method.upper()
+    method = str(request.method).upper()
     if method not in METHODS:
         raise InvalidValue(f"load on {request.target}: method is {request.method!r}; there are: {', '.join(METHODS)}")
-    headers = dict(request.headers or {})
-    body = request.body
-    if isinstance(body, Mapping):
-        body = json.dumps(body)
+    headers = _headers(request)
+    if isinstance(request.body, Mapping):
         headers.setdefault("content-type", "application/json")
-    return Requests(
-        url=address.url + path,
-        host=address.host,
-        method=method,
-        headers=headers,
-        body=body.encode() if isinstance(body, str) else body,
-    )
+    return Requests(url=address.url + path, host=address.host, method=method, headers=headers, body=_body(request))
+
+
+def _headers(request: LoadRequest) -> dict[str, str]:
+    headers = request.headers or {}
+    if not isinstance(headers, Mapping) or not all(isinstance(text, str) for item in headers.items() for text in item):
+        raise InvalidValue(
+            f'load on {request.target}: headers is {headers!r}: it maps names to texts, headers={{"end-user": "jason"}}'
+        )
+    return dict(headers)
+
+
+def _body(request: LoadRequest) -> bytes | None:
+    body = json.dumps(request.body) if isinstance(request.body, Mapping) else request.body
+    if isinstance(body, str):
+        return body.encode()
+    if body is None or isinstance(body, bytes):
+        return body
+    raise InvalidValue(f"load on {request.target}: body is {body!r}: give a text, bytes, or a mapping, which is sent as JSON")
 
 
 def _address(target: str, mesh: Mesh, topology: Topology) -> tuple[Address, str]:
+    if not isinstance(target, str):
+        raise InvalidValue(f'load on {target!r}: write a path on the entry, "/productpage", or "http://service:port/path"')
     if target.startswith("/"):
         return mesh.address(), target
     url = urlsplit(target)
@@ -137,6 +149,12 @@ def _address(target: str, mesh: Mesh, topology: Topology) -> tuple[Address, str]
             f"load on {target}: namespace {found.namespace} is not allowed; add it in {topology.file}: allow: {{namespaces: [...]}}"
         )
     port = url.port or 80
+    protocols = {p.number: p.protocol for p in found.ports if not p.http}
+    if port in protocols:
+        raise Refused(
+            f"load on {target}: port {port} of {found.host} is {protocols[port]}, and load is HTTP requests. "
+            "If it is HTTP, say so: name the port http-... or set appProtocol: http"
+        )
     if port not in {p.number for p in found.ports}:
         raise InvalidValue(
             f"load on {target}: {found.host} has no port {port}; there are: {', '.join(str(p.number) for p in found.ports)}"

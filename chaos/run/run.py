@@ -167,6 +167,7 @@ def sweep() -> list[str]:
     """Undo what dead runs left behind on this machine; one line for each journal found."""
     told = []
     for journal in watchdog.orphans():
-        found = watchdog.undo(journal)
-        told.append(f"run {found.run}: ended {len(found.groups)} process groups, removed {len(found.folders)} folders")
+        with suppress(FileNotFoundError):  # its watchdog was faster
+            found = watchdog.undo(journal)
+            told.append(f"run {found.run}: ended {len(found.groups)} process groups, removed {len(found.folders)} folders")
     return told

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from chaos.errors import ChaosError, InvalidValue, TopologyError
+from chaos.errors import ChaosError, TopologyError
 from chaos.istio.documents import positioned
 from chaos.model import topology as model
 from chaos.model import units
@@ -49,20 +49,23 @@ def load(file: Path) -> model.Topology:
         raise TopologyError(_told(error, file, lines)) from error
     if read.local is None and not read.targets:
         raise TopologyError(f"{file}:1: neither local nor targets: say what the local mesh runs, or which clusters there are")
-    return read.topology(file)
+    topology = read.topology(file)
+    if missing := "\n".join(_missing(topology, lines)):
+        raise TopologyError(missing)
+    return topology
 
 
 # ---------------------------------------------------------------------------------------------- the file's shape
 def _duration(value: Any) -> float:
-    return units.duration(value, name="max_duration").total_seconds()
+    return units.duration(value, name="allow.max_duration").total_seconds()
 
 
 def _rate(value: Any) -> float:
-    return units.rate(value, name="max_rate")
+    return units.rate(value, name="allow.max_rate")
 
 
 def _percent(value: Any) -> float:
-    return units.percentage(value, name="max_percent")
+    return units.percentage(value, name="allow.max_percent")
 
 
 class _Strict(BaseModel):
@@ -109,7 +112,7 @@ class _Allow(_Strict):
     max_percent: Annotated[float, BeforeValidator(_percent)] = 100.0
     max_duration: Annotated[float, BeforeValidator(_duration)] = 600.0
     max_rate: Annotated[float, BeforeValidator(_rate)] = 500.0
-    traffic: list[str] = ["own"]
+    traffic: list[Literal["own", "all"]] = ["own"]
 
 
 class _File(_Strict):
@@ -153,10 +156,34 @@ def _one(error: Mapping[str, Any], file: Path, lines: Mapping[tuple[str | int, .
             return f"{place}: no such key{_nearest_key(where)}"
         case "missing":
             return f"{place}: is missing"
-        case _:
-            cause = error.get("ctx", {}).get("error")
-            said = str(cause) if isinstance(cause, (InvalidValue, ValueError)) else error["msg"]
-            return f"{place}: {said[:1].lower()}{said[1:]} (it is {_shown(error.get('input'))})"
+        case "value_error":
+            return f"{file}:{lines.get(path, 1)}: {error['ctx']['error']}"  # InvalidValue: it names key and value
+        case kind:
+            meant = _MEANT.get(kind) or error["msg"][:1].lower() + error["msg"][1:]
+            return f"{place} is {_shown(error['input'])}: {meant}"
+
+
+_MEANT = {
+    "list_type": "write a list, [...]",
+    "dict_type": "write a mapping, {...}",
+    "model_type": "write a mapping, {...}",
+    "string_type": "write a text, in quotes where it looks like a number",
+    "int_type": "write a whole number, without quotes",
+}
+"""What a value of pydantic's error type should have been, in the words of YAML."""
+
+
+def _missing(topology: model.Topology, lines: Mapping[tuple[str | int, ...], int]) -> Iterator[str]:
+    """Files and folders that are named and are not there."""
+    local = topology.local or model.Local()
+    for index, path in enumerate(local.manifests):
+        if not path.exists():
+            line = lines.get(("local", "manifests", index), 1)
+            yield f"{topology.file}:{line}: local.manifests[{index}]: there is no file or folder {path}"
+    for image, workload in local.workloads.items():
+        if not workload.cwd.is_dir():
+            line = lines.get(("local", "workloads", image, "cwd"), 1)
+            yield f"{topology.file}:{line}: local.workloads.{image}.cwd: there is no folder {workload.cwd}"
 
 
 def _dotted(where: tuple[str | int, ...]) -> str:

@@ -127,7 +127,7 @@ class Load:
         headers: Mapping[str, str] | None = None,
         body: str | bytes | Mapping[str, Any] | None = None,
         timeout: str | timedelta | None = None,
-        observe: Sequence[str | Edge] = (),
+        observe: str | Edge | Sequence[str | Edge] = (),
         arrivals: Literal["even", "poisson"] = "even",
         own: bool = True,
     ) -> Traffic:

@@ -64,7 +64,10 @@ def undo(journal: Path) -> Left:
 def orphans() -> Iterator[Path]:
     """Journals whose owner is no longer alive."""
     for journal in sorted(state.folder().glob("*.journal")):
-        found = left(journal)
+        try:
+            found = left(journal)
+        except FileNotFoundError:
+            continue  # its watchdog was faster
         if not found.pid or not _alive(found.pid, found.started):
             yield journal
 

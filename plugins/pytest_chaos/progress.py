@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +13,6 @@ from chaos.model.events import Event, WindowProgress
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
-    from _pytest.capture import CaptureManager
 
 ROOM: Final = 30
 """Fewer columns than this are not worth writing into."""
@@ -27,6 +25,7 @@ class Progress:
         self._writer = writer
         self._uncaptured = uncaptured
         self._shown = 0
+        self._lock = threading.Lock()
 
     @classmethod
     def on(cls, config: pytest.Config) -> Progress | None:
@@ -38,9 +37,13 @@ class Progress:
         return cls(config.get_terminal_writer(), capture.global_and_fixture_disabled if capture else nullcontext)
 
     def __call__(self, event: Event) -> None:
-        self._clear()
-        if isinstance(event, WindowProgress):
-            self._show(text(event))
+        with self._lock:  # watches, and windows in threads, tell events as well
+            if self._shown or isinstance(event, WindowProgress):
+                # Also to look how wide the terminal is: a captured one cannot be asked.
+                with self._uncaptured():
+                    self._clear()
+                    if isinstance(event, WindowProgress):
+                        self._show(text(event))
 
     def _show(self, line: str) -> None:
         room = self._writer.fullwidth - self._writer.width_of_current_line - 2
@@ -55,10 +58,9 @@ class Progress:
             self._shown = 0
 
     def _out(self, characters: str) -> None:
-        with self._uncaptured():
-            # Past the writer, which counts columns to know where its own line ends.
-            self._writer._file.write(characters)
-            self._writer.flush()
+        # Past the writer, which counts columns to know where its own line ends.
+        self._writer._file.write(characters)
+        self._writer.flush()
 
 
 def text(event: WindowProgress) -> str:

@@ -10,7 +10,7 @@ import pytest
 from chaos.report.json_report import JsonReport
 from chaos.report.story import Story
 from chaos.report.stream import began, merged, write
-from chaos.report.table import Line, reasons, table
+from chaos.report.table import Line, needs_plain, reasons, table
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
@@ -63,8 +63,7 @@ class Results:
 
     def _table(self, terminal: pytest.TerminalReporter, story: Story) -> None:
         writer = self._config.get_terminal_writer()
-        encoding = getattr(writer, "encoding", None) or getattr(getattr(writer, "_file", None), "encoding", None) or "ascii"
-        plain = not _can_encode("✓✗…→", encoding)
+        plain = needs_plain(getattr(writer._file, "encoding", None))
         terminal.write_sep("=", "resilience")
         for line in [*table(story, width=writer.fullwidth, plain=plain), *reasons(story, width=writer.fullwidth, plain=plain)]:
             _write(writer, line)
@@ -77,11 +76,3 @@ def _write(writer: TerminalWriter, line: Line) -> None:
     for text, style in line:
         writer.write(text, **dict.fromkeys(style.split(), True))
     writer.line()
-
-
-def _can_encode(text: str, encoding: str) -> bool:
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -70,7 +70,7 @@ def _opener(config: pytest.Config, topology: Topology) -> Callable[[RunOptions],
     if opener is None:
         from chaos.run.meshes import KINDS
 
-        raise pytest.UsageError(f'--chaos-mesh={kind}: no such mesh; there are: {", ".join(KINDS)}')
+        raise pytest.UsageError(f"--chaos-mesh={kind}: no such mesh; there are: {', '.join(KINDS)}")
     return opener
 
 

@@ -34,7 +34,14 @@ def test_one_run_and_one_report(shop_apart, project):
     assert sorted(report["run"]["processes"]) == ["gw0", "gw1"]
     assert report["outcomes"] == {"held": 4, "inconclusive": 1}
     result.stdout.fnmatch_lines(
-        ["istio-chaos: experiments on the fake mesh, one for each worker, run *", "*= INCONCLUSIVE =*", "*_ test_short _*", "E*Inconclusive: *", "*= resilience =*", "*= 5 passed, 1 inconclusive in *"]
+        [
+            "istio-chaos: experiments on the fake mesh, one for each worker, run *",
+            "*= INCONCLUSIVE =*",
+            "*_ test_short _*",
+            "E*Inconclusive: *",
+            "*= resilience =*",
+            "*= 5 passed, 1 inconclusive in *",
+        ]
     )
 
 

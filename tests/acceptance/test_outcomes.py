@@ -118,9 +118,7 @@ def test_whoever_stops_at_the_first_failure_stops_at_inconclusive(shop, project)
 
 def test_last_failed_and_junit_count_it_as_a_failure(shop, pytester):
     result = shop(INCONCLUSIVE + HELD, "--junitxml=junit.xml", "--tb=no")
-    again = pytester.runpytest_inprocess(
-        "-p", "pytest_chaos", "--chaos-mesh=fake", "--lf", "--collect-only", "-q"
-    )
+    again = pytester.runpytest_inprocess("-p", "pytest_chaos", "--chaos-mesh=fake", "--lf", "--collect-only", "-q")
 
     assert result.ret == 1
     assert 'failures="1"' in (pytester.path / "junit.xml").read_text()

@@ -18,6 +18,9 @@ from chaos.errors import InvalidValue, LoadFailure
 from chaos.load.locust import LocustGenerator
 from chaos.load.port import ClosedModel, Flow, Generator, LoadPlan, OpenModel, Requests, Script
 from chaos.model.marks import Mark
+from chaos.testing.load import FakeGenerator
+from chaos.testing.mesh import FakeMesh
+from tests.meshes import topology
 from tests.origin import Origin
 
 PATIENCE = 10.0
@@ -30,7 +33,13 @@ def locust(folder: Path) -> Iterator[Subject]:
         yield generator, origin.requests("/ok")
 
 
-SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"locust": locust}
+@contextmanager
+def fake(folder: Path) -> Iterator[Subject]:
+    with closing(FakeMesh(topology(folder))) as mesh, closing(FakeGenerator(mesh)) as generator:
+        yield generator, Requests(url=f"{mesh.address().url}/ok")
+
+
+SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"locust": locust, "fake": fake}
 
 
 @pytest.fixture(scope="module", params=SUBJECTS)

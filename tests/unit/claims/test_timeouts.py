@@ -103,7 +103,9 @@ class TestWhatCounts:
         def answered(number: int, at: int) -> Call:
             return call(number, started=at, seconds=3.5, flags="DI", attempts=attempts(at, (0.4, 200, flags)))
 
-        assert judge(delayed(mixed(spaced(60, 300), answered), side=Side.CALLEE)).summary.endswith("; left out: 60 answered in time")
+        assert judge(delayed(mixed(spaced(60, 300), answered), side=Side.CALLEE)).summary.endswith(
+            "; left out: 60 answered in time"
+        )
 
     def test_so_is_what_was_cancelled_from_above(self, judge, spaced):
         numbers = spaced(60, 300)

@@ -13,7 +13,10 @@ ALWAYS = {"filter_enabled": {"default_value": {"numerator": 100}}, "forward_not_
     ("written", "made"),
     [
         ({}, {}),
-        ({"allowOrigins": [{"exact": "a"}, {"regex": "b.*"}]}, {"allow_origin_string_match": [{"exact": "a"}, {"safe_regex": {"regex": "b.*"}}]}),
+        (
+            {"allowOrigins": [{"exact": "a"}, {"regex": "b.*"}]},
+            {"allow_origin_string_match": [{"exact": "a"}, {"safe_regex": {"regex": "b.*"}}]},
+        ),
         ({"allowOrigin": ["a", "*"]}, {"allow_origin_string_match": [{"exact": "a"}, {"exact": "*"}]}),
         ({"allowOrigin": ["a"], "allowOrigins": [{"exact": "b"}]}, {"allow_origin_string_match": [{"exact": "b"}]}),
         ({"allowMethods": ["GET", "PUT"]}, {"allow_methods": "GET,PUT"}),

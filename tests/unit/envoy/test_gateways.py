@@ -98,7 +98,9 @@ def test_rules_of_one_host_join_and_catch_alls_go_last(gateway: Gateway) -> None
 
 def test_hosts_with_the_same_routes_fold_into_the_most_specific(gateway: Gateway) -> None:
     found = hosts(gateway(servers(HTTP % ('"*"', "")), rule('b.com, "*.com", longer.com', "r")))
-    assert {name: virtual_host["domains"] for name, virtual_host in found.items()} == {"longer.com:80": ["longer.com", "b.com", "*.com"]}
+    assert {name: virtual_host["domains"] for name, virtual_host in found.items()} == {
+        "longer.com:80": ["longer.com", "b.com", "*.com"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_redirecting_to_https_holds_for_every_listed_host(gateway: Gateway) -> N
 def test_tls_servers_are_told_apart_by_name(gateway: Gateway) -> None:
     https = "{port: {number: 443, name: %s, protocol: HTTPS}, hosts: [%s], tls: {mode: SIMPLE, credentialName: c}%s}"
     found = gateway(
-        servers(f'{https % ("one", "b.com, a.com", ", name: first")}, {https % ("two", "c.com", "")}'), rule("c.com", "r")
+        servers(f"{https % ('one', 'b.com, a.com', ', name: first')}, {https % ('two', 'c.com', '')}"), rule("c.com", "r")
     )
     (listener,) = found.listeners
     assert listener["name"] == "0.0.0.0_8443"

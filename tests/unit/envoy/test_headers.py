@@ -8,7 +8,9 @@ from chaos.envoy.headers import operations
 
 
 def test_set_overwrites_add_appends_each_by_name() -> None:
-    found = operations({"request": {"add": {"c": "3"}, "set": {"b": "2", "a": "1"}, "remove": ["d"]}, "response": {"add": {"e": None}}})
+    found = operations(
+        {"request": {"add": {"c": "3"}, "set": {"b": "2", "a": "1"}, "remove": ["d"]}, "response": {"add": {"e": None}}}
+    )
     assert found.fields == {
         "request_headers_to_add": [
             {"header": {"key": "a", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},

@@ -24,7 +24,11 @@ def names(filters: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.parametrize(
     ("side", "protocol", "expected"),
     [
-        (Side.OUTBOUND, Protocol.HTTP, ["istio.metadata_exchange", "grpc_stats", "istio.alpn", "fault", "cors", "istio.stats", "router"]),
+        (
+            Side.OUTBOUND,
+            Protocol.HTTP,
+            ["istio.metadata_exchange", "grpc_stats", "istio.alpn", "fault", "cors", "istio.stats", "router"],
+        ),
         (Side.INBOUND, Protocol.HTTP, ["istio.metadata_exchange", "grpc_stats", "fault", "cors", "istio.stats", "router"]),
         (
             Side.INBOUND,

@@ -79,7 +79,9 @@ spec: {{ingress: [{ingress}]}}
 
 def test_ingress_listeners_replace_those_of_the_services(chains: Chains, world_of: Callable[..., World]) -> None:
     ip = world_of(WORLD).proxy("cart.shop").ip
-    found = chains(sidecar("{port: {number: 7000, protocol: HTTP, name: a}}, {port: {number: 6000, protocol: GRPC, name: b}, bind: 0.0.0.0}"))
+    found = chains(
+        sidecar("{port: {number: 7000, protocol: HTTP, name: a}}, {port: {number: 6000, protocol: GRPC, name: b}, bind: 0.0.0.0}")
+    )
     assert [chain["name"] for chain in found] == ["0.0.0.0_6000", f"{ip}_7000"]
     assert found[1]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["name"] == "inbound|http|7000"
 

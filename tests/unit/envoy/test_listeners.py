@@ -45,7 +45,12 @@ def listeners(world_of: Callable[..., World]) -> Listeners:
 
 
 def service(name: str, port: str, ip: str = "10.0.0.9") -> str:
-    return f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{clusterIP: {ip}, ports: [{{{port}}}]}}"
+    return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: shop}}
+spec: {{clusterIP: {ip}, ports: [{{{port}}}]}}
+"""
 
 
 def kinds(listener: dict[str, Any]) -> list[str]:
@@ -170,7 +175,8 @@ metadata: {name: db, namespace: shop}
 spec:
   hosts: [db]
   tls:
-  - {match: [{port: 443, sniHosts: [a.org]}], route: [{destination: {host: a.org}, weight: 50}, {destination: {host: b.org}, weight: 50}]}
+  - match: [{port: 443, sniHosts: [a.org]}]
+    route: [{destination: {host: a.org}, weight: 50}, {destination: {host: b.org}, weight: 50}]
 """
     found = listeners(service("db", "name: tls, port: 443"), routes)["10.0.0.9_443"]
     assert kinds(found) == ["tcp:weighted", "tcp:outbound|443||db.shop.svc.cluster.local"]

@@ -35,7 +35,11 @@ FAULT_URL = f"type.googleapis.com/{FAULT}"
         ),
         (ROUTE, {"match": {"prefix": "", "caseSensitive": False}}, {"match": {"prefix": "", "case_sensitive": False}}),
         (ROUTE, {"redirect": {"path_redirect": ""}}, {"redirect": {"path_redirect": ""}}),
-        (ROUTE, {"metadata": {"filter_metadata": {"a": {"camelKey": 0}}}}, {"metadata": {"filter_metadata": {"a": {"camelKey": 0}}}}),
+        (
+            ROUTE,
+            {"metadata": {"filter_metadata": {"a": {"camelKey": 0}}}},
+            {"metadata": {"filter_metadata": {"a": {"camelKey": 0}}}},
+        ),
         (
             ROUTE,
             {"typed_per_filter_config": {"x": {"@type": FAULT_URL, "abort": {"http_code": 5}, "maxActiveFaults": 0}}},

@@ -239,7 +239,9 @@ def test_virtual_hosts_come_and_go(patched: Patched) -> None:
 
 def test_route_configurations_are_merged_only(patched: Patched) -> None:
     text = envoy_filter(
-        patch("ROUTE_CONFIGURATION", "MERGE", "{request_headers_to_remove: [x], validate_clusters: true}", "context: SIDECAR_OUTBOUND"),
+        patch(
+            "ROUTE_CONFIGURATION", "MERGE", "{request_headers_to_remove: [x], validate_clusters: true}", "context: SIDECAR_OUTBOUND"
+        ),
         patch("ROUTE_CONFIGURATION", "REMOVE"),
     )
     found = patched(text).route("80")
@@ -273,7 +275,9 @@ def test_inbound_routes_stand_in_their_listener(patched: Patched) -> None:
     ],
 )
 def test_at_a_gateway_the_port_of_the_server_is_meant(patched: Patched, match: str, applied: bool) -> None:
-    text = envoy_filter(patch("HTTP_ROUTE", "ADD", NEW_ROUTE, f"context: GATEWAY, routeConfiguration: {{{match}}}"), namespace="istio-system")
+    text = envoy_filter(
+        patch("HTTP_ROUTE", "ADD", NEW_ROUTE, f"context: GATEWAY, routeConfiguration: {{{match}}}"), namespace="istio-system"
+    )
     found = routes(patched(text, proxy="gw.istio-system"), "http.8080", "a.com:80")
     assert ("new" in names(found)) is applied
 
@@ -334,7 +338,8 @@ def test_which_chains_are_meant(patched: Patched, listener: str, applied: bool) 
 
 
 def test_a_connection_manager_is_merged(patched: Patched) -> None:
-    value = f"{{name: {CONNECTION_MANAGER}, typed_config: {{'@type': x, server_name: mine, use_remote_address: true, upgrade_configs: [{{upgrade_type: CONNECT}}]}}}}"
+    config = "{'@type': x, server_name: mine, use_remote_address: true, upgrade_configs: [{upgrade_type: CONNECT}]}"
+    value = f"{{name: {CONNECTION_MANAGER}, typed_config: {config}}}"
     match = f"context: SIDECAR_OUTBOUND, listener: {{portNumber: 80, filterChain: {{{HCM}}}}}}}"
     (config,) = managers(patched(envoy_filter(patch("NETWORK_FILTER", "MERGE", value, match))), "OUTBOUND")
     assert (config["server_name"], config["use_remote_address"]) == ("mine", True)
@@ -409,7 +414,7 @@ def test_clusters_come_and_go(patched: Patched) -> None:
     )
     found = patched(text)
     assert found.cluster(CLUSTER) is None
-    assert found.cluster("new") == {"name": "new"}
+    assert found.cluster("new") == {"name": "new", "type": "STATIC"}
     assert [cluster["name"] for cluster in found.clusters].count("new") == 1
 
 

@@ -33,7 +33,9 @@ metadata: {name: cart}
 spec:
   host: cart
   trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}
-  subsets: [{name: v1, labels: {v: "1"}}, {name: v2, labels: {v: "2"}, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}}]
+  subsets:
+  - {name: v1, labels: {v: "1"}}
+  - {name: v2, labels: {v: "2"}, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}}
 """
 RULES = """
 apiVersion: networking.istio.io/v1
@@ -53,7 +55,13 @@ def routes(world_of: Callable[..., World]) -> Routes:
     """`routes("[{...}]")`: what the pod web gets of these http rules on port 80."""
 
     def build(
-        http: str, *, gateway: str = "mesh", port: int = 80, mesh: Mapping[str, Any] | None = None, tls: bool = False, profile: str = "1.29"
+        http: str,
+        *,
+        gateway: str = "mesh",
+        port: int = 80,
+        mesh: Mapping[str, Any] | None = None,
+        tls: bool = False,
+        profile: str = "1.29",
     ) -> list[dict[str, Any]]:
         world = world_of(WORLD, RULES % http, mesh=mesh, profile=profile)
         proxy = world.proxy("web.default")
@@ -173,7 +181,9 @@ def test_timeouts_hold_for_grpc_too(routes: Routes, written: str, timeout: str) 
         (", retries: {attempts: 0}", None, None),
     ],
 )
-def test_a_rule_s_own_retries_replace_the_mesh_s(routes: Routes, rule: str, mesh: dict[str, Any] | None, retries: int | None) -> None:
+def test_a_rule_s_own_retries_replace_the_mesh_s(
+    routes: Routes, rule: str, mesh: dict[str, Any] | None, retries: int | None
+) -> None:
     (route,) = routes(f"[{{{TO_CART}{rule}}}]", mesh={"defaultHttpRetryPolicy": mesh} if mesh else None)
     assert route["route"].get("retry_policy", {}).get("num_retries") == retries
 
@@ -191,7 +201,7 @@ def test_a_rule_s_own_retries_replace_the_mesh_s(routes: Routes, rule: str, mesh
     ],
 )
 def test_rewrites(routes: Routes, rewrite: str, made: dict[str, Any]) -> None:
-    (route,) = routes(f'[{{{TO_CART}, rewrite: {{{rewrite}}}}}]')
+    (route,) = routes(f"[{{{TO_CART}, rewrite: {{{rewrite}}}}}]")
     found = {key: value for key, value in route["route"].items() if "rewrite" in key}
     assert found == made
 
@@ -202,8 +212,8 @@ def test_rewrites(routes: Routes, rewrite: str, made: dict[str, Any]) -> None:
         ("headers: {request: {set: {host: from-rule}}}, " + TO_CART, "from-rule"),
         ("route: [{destination: {host: cart}, headers: {request: {set: {host: from-destination}}}}]", "from-destination"),
         (
-            "headers: {request: {set: {host: from-rule}}}, rewrite: {authority: from-rewrite}, "
-            "route: [{destination: {host: cart}, headers: {request: {set: {host: from-destination}}}}]",
+            """headers: {request: {set: {host: from-rule}}}, rewrite: {authority: from-rewrite},
+            route: [{destination: {host: cart}, headers: {request: {set: {host: from-destination}}}}]""",
             "from-rewrite",
         ),
     ],
@@ -214,7 +224,9 @@ def test_who_decides_on_the_host(routes: Routes, rule: str, host: str) -> None:
 
 
 def test_headers_of_rule_and_destination_join(routes: Routes) -> None:
-    (route,) = routes("[{headers: {response: {add: {a: b}}}, route: [{destination: {host: cart}, headers: {response: {add: {c: d}}}}]}]")
+    (route,) = routes(
+        "[{headers: {response: {add: {a: b}}}, route: [{destination: {host: cart}, headers: {response: {add: {c: d}}}}]}]"
+    )
     assert [option["header"]["key"] for option in route["response_headers_to_add"]] == ["a", "c"]
 
 

@@ -106,6 +106,16 @@ def test_attempts_are_counted_unless_switched_off(hosts: Hosts, disabled: bool, 
     assert all(bool(v.get("include_request_attempt_count")) is counted for v in hosts("80", mesh=mesh).values())
 
 
+def test_the_original_host_may_go_along_where_it_is_rewritten(hosts: Hosts) -> None:
+    rewriting = rule("cart", http="rewrite: {authority: other.org}, route: [{destination: {host: cart}}]")
+    mesh = {"defaultConfig": {"proxyHeaders": {"xForwardedHost": {"enabled": True}}}}
+    for given, told in ((mesh, True), ({}, False)):
+        action = hosts("80", rewriting, mesh=given)["cart.shop.svc.cluster.local:80"]["routes"][0]["route"]
+        assert ("append_x_forwarded_host" in action) is told
+    plain = hosts("80", rule("cart"), mesh=mesh)["cart.shop.svc.cluster.local:80"]["routes"][0]["route"]
+    assert "append_x_forwarded_host" not in plain
+
+
 def test_the_first_virtual_service_owns_a_host_alone(hosts: Hosts) -> None:
     old = rule("cart", "old", created="2020-01-01T00:00:00Z")
     found = hosts("80", rule("cart", "a-new"), old)
@@ -160,7 +170,12 @@ def test_a_domain_belongs_to_whoever_came_first(hosts: Hosts) -> None:
 
 
 def test_headless_services_have_wildcards_instead_of_an_address(hosts: Hosts) -> None:
-    headless = "apiVersion: v1\nkind: Service\nmetadata: {name: h, namespace: shop}\nspec: {clusterIP: None, ports: [{name: http, port: 80}]}"
+    headless = """
+apiVersion: v1
+kind: Service
+metadata: {name: h, namespace: shop}
+spec: {clusterIP: None, ports: [{name: http, port: 80}]}
+"""
     domains = hosts("80", headless)["h.shop.svc.cluster.local:80"]["domains"]
     assert domains[:5] + [f"*.{domain}" for domain in domains[:5]] == domains
 
@@ -208,7 +223,10 @@ def test_an_http_proxy_knows_all_ports_by_name_and_port(hosts: Hosts) -> None:
     assert "cart:80" in found["cart.shop.svc.cluster.local:80"]["domains"]
     assert "cart" in found["cart.shop.svc.cluster.local:80"]["domains"]
     assert found["cart.shop.svc.cluster.local:81"]["domains"] == [
-        "cart.shop.svc.cluster.local:81", "cart.shop.svc.cluster.local.:81", "cart:81", "cart.shop.svc:81", "cart.shop:81", "10.0.0.1:81",
+        f"{name}:81"
+        for name in (
+            "cart.shop.svc.cluster.local", "cart.shop.svc.cluster.local.", "cart", "cart.shop.svc", "cart.shop", "10.0.0.1",
+        )
     ]  # fmt: skip
     assert found["cart.shop.svc.cluster.local:81"]["routes"][0]["route"]["cluster"] == "outbound|81||cart.shop.svc.cluster.local"
 

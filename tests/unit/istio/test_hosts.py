@@ -68,7 +68,13 @@ def test_the_longest_wildcard_is_the_most_specific() -> None:
     assert hosts.most_specific("api.example.com", patterns) == "*.example.com"
     assert hosts.most_specific("api.example.com", [*patterns, "api.example.com"]) == "api.example.com"
     assert hosts.most_specific("x.org", ["*.com"]) is None
-    assert sorted(["*", "b.com", "a.com", "*.com", "long.a.com"], key=hosts.specificity) == ["long.a.com", "a.com", "b.com", "*.com", "*"]
+    assert sorted(["*", "b.com", "a.com", "*.com", "long.a.com"], key=hosts.specificity) == [
+        "long.a.com",
+        "a.com",
+        "b.com",
+        "*.com",
+        "*",
+    ]
 
 
 @given(HOST, st.lists(NAME, max_size=6))

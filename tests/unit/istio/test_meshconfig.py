@@ -45,6 +45,7 @@ def test_what_is_written_counts() -> None:
         ({"connectTimeout": 5}, "connectTimeout"),
         ({"defaultServiceExportTo": "."}, "defaultServiceExportTo"),
         ({"outboundTrafficPolicy": "ALLOW_ANY"}, "outboundTrafficPolicy"),
+        ({"proxyHttpPort": "http"}, "proxyHttpPort"),
     ],
 )
 def test_a_wrong_shape_names_the_field(raw: dict[str, object], field: str) -> None:
@@ -67,7 +68,7 @@ def test_it_is_read_from_whatever_carries_it(tmp_path: Path, text: str) -> None:
     assert meshconfig.read(file) == {"rootNamespace": "mesh"}
 
 
-@pytest.mark.parametrize("text", ["- a list", "a: [", None])
+@pytest.mark.parametrize("text", ["- a list", "a: [", "kind: ConfigMap\ndata: {mesh: 'a: ['}", None])
 def test_what_is_no_mesh_config_is_refused_with_the_file(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "mesh.yaml"
     if text is not None:

@@ -101,9 +101,7 @@ def test_addresses(world_of: Callable[..., World], spec: str, resolution: Resolu
         (', annotations: {networking.istio.io/exportTo: "., pay"}', {}, {".", "pay"}),
     ],
 )
-def test_export_of_a_service(
-    world_of: Callable[..., World], annotation: str, mesh: dict[str, object], exports: set[str]
-) -> None:
+def test_export_of_a_service(world_of: Callable[..., World], annotation: str, mesh: dict[str, object], exports: set[str]) -> None:
     service = only(world_of(SERVICE.format(metadata=annotation, spec="ports: [{port: 80}]"), mesh=mesh))
     assert service.export_to == exports
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos.istio.documents import read_text
-from chaos.istio.targets import inbound_hosts, inbound_ports, service_targets
+from chaos.istio.targets import inbound_hosts, inbound_ports, service_targets, unserved
 from chaos.istio.world import World
 
 PODS = """
@@ -36,7 +36,10 @@ spec: {ports: [{name: http, port: 80}]}
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: 0-entry, namespace: shop}
-spec: {hosts: [cart.org], workloadSelector: {labels: {app: cart}}, ports: [{number: 70, name: http, protocol: HTTP, targetPort: 7070}]}
+spec:
+  hosts: [cart.org]
+  workloadSelector: {labels: {app: cart}}
+  ports: [{number: 70, name: http, protocol: HTTP, targetPort: 7070}]
 """
 
 
@@ -60,4 +63,5 @@ def test_the_first_service_by_name_decides_on_a_port(world_of: Callable[..., Wor
 def test_without_an_api_server_nobody_says_that_a_named_port_is_tcp() -> None:
     world = World.of(read_text(PODS, Path("m.yaml")), api_defaults=False)
     targets = service_targets(world, world.proxy("cart.shop").pod)
+    assert [(service.name, port.name) for service, port in unserved(world, world.proxy("cart.shop").pod)] == [("b", "http")]
     assert [(t.service.name, t.number) for t in targets] == [("a", 8080), ("a", 9090), ("0-entry", 7070)]

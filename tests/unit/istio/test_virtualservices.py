@@ -107,7 +107,10 @@ kind: VirtualService
 metadata: {name: a}
 spec:
   hosts: [x]
-  http: [{route: [{destination: {host: a.x}}, {destination: {host: b.x}}], mirror: {host: c.x}, mirrors: [{destination: {host: d.x}}]}]
+  http:
+  - route: [{destination: {host: a.x}}, {destination: {host: b.x}}]
+    mirror: {host: c.x}
+    mirrors: [{destination: {host: d.x}}]
   tcp: [{route: [{destination: {host: e.x}}]}]
   tls: [{match: [{sniHosts: [x]}], route: [{destination: {host: f.x}}]}]
 """)

@@ -60,9 +60,7 @@ def test_addresses_come_from_who_asks_or_are_made_up_alike() -> None:
     assert len(set(made_up)) == 2
 
 
-@pytest.mark.parametrize(
-    ("target", "number"), [(8080, 8080), ("api", 8080), ("9090", 9090), ("unheard-of", None)]
-)
+@pytest.mark.parametrize(("target", "number"), [(8080, 8080), ("api", 8080), ("9090", 9090), ("unheard-of", None)])
 def test_target_ports(world_of: Callable[..., World], target: int | str, number: int | None) -> None:
     assert world_of(deployment()).pods[0].target_port(target) == number
 
@@ -76,16 +74,14 @@ def test_target_ports(world_of: Callable[..., World], target: int | str, number:
     ],
 )
 def test_a_pod_of_a_proxy_alone_is_a_gateway(world_of: Callable[..., World], containers: str, gateway: bool) -> None:
-    world = world_of(
-        f"apiVersion: v1\nkind: Pod\nmetadata: {{name: gw, labels: {{a: b}}}}\nspec: {{containers: {containers}}}"
-    )
+    world = world_of(f"apiVersion: v1\nkind: Pod\nmetadata: {{name: gw, labels: {{a: b}}}}\nspec: {{containers: {containers}}}")
     proxy = world.proxy("gw.default")
     assert proxy.is_gateway is gateway
     assert proxy.labels == {"a": "b"}
 
 
 def test_an_unknown_proxy_is_refused_with_the_nearest_name(world_of: Callable[..., World]) -> None:
-    with pytest.raises(ConfigurationError, match='no pod "crat.shop".*did you mean "cart.shop"'):
+    with pytest.raises(ConfigurationError, match=r'no pod "crat\.shop".*did you mean "cart\.shop"'):
         world_of(deployment()).proxy("crat.shop")
 
 

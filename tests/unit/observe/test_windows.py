@@ -156,6 +156,40 @@ def test_a_fault_that_missed_is_not_proven(log: Log) -> None:
     assert "is not proven" in doubt and "0 of 1 attempts hit" in doubt
 
 
+def test_a_replica_that_was_ejected_before_the_window_is_proven_by_what_came_before(log: Log) -> None:
+    for n in range(5):  # before the window: five errors, and out it is
+        log.feed(POD, call(n, at=7 + n / 10, call_id=f"b{n}", code=500))
+        log.feed(POD, attempt(n, at=7 + n / 10, call_id=f"b{n}", flags="FI", code=500, chaos="callee:0;7"))
+    log.feed(POD, call(5, at=11) + attempt(5, at=11, host="10.1.0.3:9080", chaos="callee:0;7"))
+
+    seen = evidence(log, samples(7, 7.1, 7.2, 7.3, 7.4, 11), injection(5, 6))
+
+    assert seen.doubts == ()
+    assert seen.edges[EDGE].proof is not None
+    assert seen.edges[EDGE].proof.reason == "abort: 0 of 0 attempts hit, and 5 of 5 since it began"
+
+
+def test_an_open_breaker_keeps_requests_from_the_fault_and_the_proof_stands(log: Log) -> None:
+    log.feed(POD, call(0, at=7, code=500) + attempt(0, at=7, flags="FI", code=500, chaos="callee:all;7"))
+    log.feed(POD, call(1, at=11, call_id="x", code=503, flags="UH", tries=0, chaos=None))
+
+    assert evidence(log, samples(7, 11), injection(5, 6)).doubts == ()
+
+
+def test_what_came_before_proves_nothing_for_requests_that_went_elsewhere(log: Log) -> None:
+    log.feed(POD, call(0, at=7, code=500) + attempt(0, at=7, flags="FI", code=500, chaos="callee:all;7"))
+    log.feed(POD, line("sidecar", 1, at=11, side="outbound", cluster="outbound|9080||b.shop.svc.cluster.local", code=200, tries=1))
+
+    assert "is not proven" in evidence(log, samples(7, 11), injection(5, 6)).doubts[0]
+
+
+def test_what_came_before_does_not_outweigh_a_window_that_speaks_against_the_fault(log: Log) -> None:
+    log.feed(POD, call(0, at=7, code=500) + attempt(0, at=7, flags="FI", code=500, chaos="callee:all;7"))
+    log.feed(POD, call(1, at=11, call_id="x") + attempt(1, at=11, call_id="x", chaos="callee:all;7"))
+
+    assert "0 of 1 attempts hit" in evidence(log, samples(7, 11), injection(5, 6)).doubts[0]
+
+
 def test_a_fault_nothing_passed_says_where_the_mark_was_seen(log: Log) -> None:
     log.feed("entry.shop", line("sidecar", 0, side="outbound", cluster="outbound|9080||a.shop.svc.cluster.local"))
 

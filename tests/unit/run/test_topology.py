@@ -20,6 +20,7 @@ allow: {contexts: [kind-*], namespaces: [shop, pay-*], max_percent: 50, max_dura
 def write(folder: Path, text: str) -> Path:
     file = folder / "chaos.yaml"
     file.write_text(text)
+    (folder / "manifests").mkdir(exist_ok=True)
     return file
 
 
@@ -37,7 +38,7 @@ def test_a_whole_topology(tmp_path: Path) -> None:
 
 
 def test_without_a_guard_only_the_entrys_own_namespace_and_own_traffic_are_allowed(tmp_path: Path) -> None:
-    read = topology.load(write(tmp_path, "local: {manifests: [m]}\nentry: {service: web, namespace: shop, port: 80}\n"))
+    read = topology.load(write(tmp_path, "local: {manifests: [manifests]}\nentry: {service: web, namespace: shop, port: 80}\n"))
 
     assert read.allow.namespaces == ("shop",)
     assert read.allow.traffic == ("own",)
@@ -49,17 +50,22 @@ def test_without_a_guard_only_the_entrys_own_namespace_and_own_traffic_are_allow
     [
         (("allow: {contexts", "alow: {contexts"), 'chaos.yaml:8: alow: no such key; did you mean "allow"?'),
         (("max_percent: 50", "max_percents: 50"), 'allow.max_percents: no such key; did you mean "max_percent"?'),
-        (("max_percent: 50", "max_percent: 0"), "allow.max_percent: max_percent is 0"),
+        (("max_percent: 50", "max_percent: 0"), "chaos.yaml:8: allow.max_percent is 0: it lies between 0.0001 and 100"),
         (("max_duration: 5m", 'max_duration: "500"'), 'did you mean "500ms" or "500s"'),
         (("max_rate: 100/s", "max_rate: fast"), 'write "100/s" or "30/m"'),
-        (("port: 8080", "port: http"), "chaos.yaml:5: entry.port"),
-        (("port: 8080", "port: 80800"), "chaos.yaml:5: entry.port: input should be less than or equal to 65535"),
+        (("traffic: [own, all]", "traffic: [everybody]"), "allow.traffic[0] is 'everybody': input should be 'own' or 'all'"),
+        (("port: 8080", 'port: "8080"'), "chaos.yaml:5: entry.port is '8080': write a whole number, without quotes"),
+        (("port: 8080", "port: 80800"), "chaos.yaml:5: entry.port is 80800: input should be less than or equal to 65535"),
+        (("command: [python, -m, web]", "command: web"), "local.workloads.shop/web.command is 'web': write a list, [...]"),
+        (("env: {A: b}", "env: {A: 1}"), "local.workloads.shop/web.env.A is 1: write a text, in quotes where it looks"),
+        (("env: {A: b}", "cwd: nowhere"), "chaos.yaml:4: local.workloads.shop/web.cwd: there is no folder /"),
         (
             ("{command: [python, -m, web], env", "{comand: [python], env"),
             "chaos.yaml:4: local.workloads.shop/web.command: is missing",
         ),
         (("entry: {service: web, ", "entry: {"), "chaos.yaml:5: entry.service: is missing"),
-        (("manifests: [manifests]", "manifests: manifests"), "chaos.yaml:2: local.manifests"),
+        (("manifests: [manifests]", "manifests: manifests"), "chaos.yaml:2: local.manifests is 'manifests': write a list, [...]"),
+        (("[manifests]", "[manifests, more]"), "chaos.yaml:2: local.manifests[1]: there is no file or folder /"),
         (("namespace: shop}\n", "namespace: shop\n"), "not valid YAML"),
     ],
     ids=lambda value: value[1][:24] if isinstance(value, tuple) else None,

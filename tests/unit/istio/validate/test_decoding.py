@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.istio.validate.decoding import Decoder, Message, Undecodable, json_name
@@ -144,12 +144,17 @@ def test_json_names(proto: str, name: str) -> None:
     assert json_name(proto) == name
 
 
+@settings(max_examples=30)
 @given(st.sampled_from(sorted(["VirtualService", "DestinationRule", "EnvoyFilter", "Telemetry"])), JSON)
 def test_any_value_is_read_or_refused(kind: str, value: Any) -> None:
+    decoder = Decoder(ISTIO)
     try:
-        Decoder(ISTIO).message(kind, value, ("spec",))
+        read = decoder.message(kind, value, ("spec",))
     except Undecodable as error:
-        assert error.path[0] == "spec"
+        place, told = error.path, error.why
+    else:
+        place, told = read.path, read.type
+    assert place[0] == "spec" and told
 
 
 def test_every_kind_named_in_istios_messages_exists() -> None:

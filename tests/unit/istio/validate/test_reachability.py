@@ -33,7 +33,11 @@ def prefix(text: str, **more: Any) -> dict[str, Any]:
             id="the same match again",
         ),
         pytest.param([[prefix("/a")], [prefix("/a"), prefix("/b")]], [("IST0131", "spec.http[1].match[0]")], id="one of two again"),
-        pytest.param([[prefix("/a", name="x")], [prefix("/a", name="y")]], [("IST0131", "spec.http[1].match[0]"), ("IST0130", "spec.http[1]")], id="names do not count"),
+        pytest.param(
+            [[prefix("/a", name="x")], [prefix("/a", name="y")]],
+            [("IST0131", "spec.http[1].match[0]"), ("IST0130", "spec.http[1]")],
+            id="names do not count",
+        ),
         pytest.param([[prefix("/")], [prefix("/a")]], [("IST0131", "spec.http[1].match[0]")], id="a wider prefix before"),
         pytest.param([[prefix("/a")], [prefix("/")]], [], id="a wider prefix behind"),
         pytest.param([[prefix("/", port=80)], [prefix("/a", port=81)]], [], id="other ports"),

