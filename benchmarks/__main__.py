@@ -1,6 +1,6 @@
 """Measure everything: one line a figure, its goal, and whether it is met. `make bench` runs it.
 
-    python -m benchmarks [--json FILE] [NAME ...]
+python -m benchmarks [--json FILE] [NAME ...]
 """
 
 from __future__ import annotations

@@ -78,9 +78,7 @@ BENCHMARKS: Final[tuple[Callable[[], Iterable[Result]], ...]] = (closed_model_ag
 @contextmanager
 def origin() -> Iterator[str]:
     """The server in a process of its own; its URL."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.origin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.origin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with server:
         assert server.stdin is not None
         assert server.stdout is not None
@@ -128,5 +126,3 @@ def _plain_per_second(url: str, folder: Path) -> float:
     (stats,) = json.loads(plain.stdout)
     seconds_sent: float = stats["last_request_timestamp"] - stats["start_time"]
     return float(stats["num_requests"] / seconds_sent)
-
-

@@ -120,5 +120,3 @@ def latency(address: str, requests: int = 500) -> float:
             connection.getresponse().read()
             taken.append((now() - before) / 1e6)
     return median(taken)
-
-

@@ -1,6 +1,6 @@
 """What is measured against? A server that answers every request at once, so that only the generator's own cost is seen.
 
-    python -m benchmarks.origin        prints its port, serves until its standard input closes
+python -m benchmarks.origin        prints its port, serves until its standard input closes
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What does the plugin cost a pytest run that has no experiment?
 
-    python -m benchmarks plugin
+python -m benchmarks plugin
 """
 
 from __future__ import annotations

@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from chaos.mesh.local.addresses import ADMIN_PORT, Endpoint
 from chaos.mesh.local.admin import Admin
 from chaos.mesh.local.mesh import LocalMesh
 from chaos.mesh.port import Pod
-from chaos.model.topology import Entry, Local, LocalWorkload, Topology
+from chaos.model.topology import Allow, Entry, Local, LocalWorkload, Topology
 
 NAMESPACE = "shop"
 PORT = 80
@@ -99,12 +101,15 @@ class Answer:
 class Caller:
     """Calls services through the load workload's sidecar."""
 
-    def __init__(self, mesh: LocalMesh, admin: Admin) -> None:
+    def __init__(self, topology: Topology, mesh: LocalMesh, admin: Admin) -> None:
+        self.topology = topology
         self.mesh = mesh
         self.pod = mesh.entry[0]
         self.admin = admin
         self._numbers = itertools.count(1)
+        self._reading = Lock()
         self._offset = 0
+        self._lines: dict[str, Any] = {}
 
     def get(self, service: str, path: str = "/", **headers: str) -> Answer:
         """One call. Header names are written with underscores."""
@@ -120,22 +125,24 @@ class Caller:
         with ThreadPoolExecutor(len(calls)) as threads:
             return self._with_lines(list(threads.map(lambda call: self._alone(*call), calls)))
 
-    @contextmanager
-    def while_held(self, service: str, path: str = "/hold") -> Iterator[list[Answer]]:
-        """One call is held by the application during the block; the list has it, and what else was held, afterwards."""
-        released: list[Answer] = []
-        with ThreadPoolExecutor(1) as threads:
-            call = threads.submit(self._alone, service, path)
-            assert poll(lambda: self._held(service) > 0, deadline=Deadline.after(PATIENCE))
-            try:
-                yield released
-            finally:
-                self.release(service)
-            released += self._with_lines([call.result()])
+    def beside_a_held_one(
+        self, service: str, count: int, *, early: int, path: str = "/", held: str = "/hold"
+    ) -> tuple[list[Answer], list[Answer]]:
+        """One call is held by the application while `count` others are sent; it is released when `early` of them are answered.
 
-    def release(self, service: str) -> None:
-        """Whatever is held, and is going to be held, is answered."""
-        self._tell(service, "/release")
+        Returns those, and the others with the held one.
+        """
+        with ThreadPoolExecutor(count + 1) as threads:
+            first = threads.submit(self._alone, service, held)
+            assert poll(lambda: self._held(service) > 0, deadline=Deadline.after(PATIENCE))
+            calls = [threads.submit(self._alone, service, path) for _ in range(count)]
+            try:
+                soon = list(islice(as_completed(calls), early))
+            finally:
+                self._tell(service, "/release")
+            late = [call for call in calls if call not in soon]
+            answers = self._with_lines([call.result() for call in (*soon, *late, first)])
+        return answers[:early], answers[early:]
 
     def counter(self, service: str, name: str, subset: str = "") -> int:
         """A statistic of the caller's cluster for this service; 0 if it was never written."""
@@ -147,13 +154,34 @@ class Caller:
         cluster = f"outbound|{PORT}||{service}.{NAMESPACE}.svc.cluster.local"
         return sum(host.ejected for host in self.mesh.hosts(self.pod, cluster))
 
+    # -- for other protocols
+    def endpoint(self, service: str) -> Endpoint:
+        """Where the caller's sidecar listens for calls of this service."""
+        found = next(s for s in self.mesh.services() if s.name == service)
+        host, _, port = self.mesh.address(found).url.removeprefix("http://").partition(":")
+        return Endpoint(host, int(port))
+
+    def new_trace(self) -> str:
+        """A traceparent that nobody else has."""
+        return f"00-{next(self._numbers):032x}-0123456789abcdef-01"
+
+    def line(self, traceparent: str) -> Mapping[str, Any]:
+        """What the caller's sidecar wrote down of a call that has been answered."""
+        with self._reading:
+            if traceparent not in self._lines:
+                self.mesh.flush_logs([self.pod])
+                written, self._offset = self.mesh.read_log(self.pod, self._offset)
+                lines = map(json.loads, written.splitlines())
+                self._lines |= {line.get("traceparent"): line for line in lines if line["istio_chaos"] == "sidecar"}
+            return self._lines[traceparent]
+
     # -- in detail
     def _connection(self, service: str) -> HTTPConnection:
-        found = next(s for s in self.mesh.services() if s.name == service)
-        return HTTPConnection(self.mesh.address(found).url.removeprefix("http://"), timeout=PATIENCE)
+        where = self.endpoint(service)
+        return HTTPConnection(where.address, where.port, timeout=PATIENCE)
 
     def _call(self, connection: HTTPConnection, service: str, path: str, headers: Mapping[str, str]) -> tuple[str, Answer]:
-        trace = f"00-{next(self._numbers):032x}-0123456789abcdef-01"
+        trace = self.new_trace()
         written = {name.replace("_", "-"): value for name, value in headers.items()}
         return trace, ask(connection, path, {"host": service, "traceparent": trace, **written})
 
@@ -161,13 +189,8 @@ class Caller:
         with closing(self._connection(service)) as connection:
             return self._call(connection, service, path, {})
 
-    def _with_lines(self, calls: Sequence[tuple[str, Answer]]) -> list[Answer]:
-        self.mesh.flush_logs([self.pod])
-        written, self._offset = self.mesh.read_log(self.pod, self._offset)
-        lines = {line.get("traceparent"): line for line in map(json.loads, written.splitlines())}
-        return [
-            Answer(status=answer.status, headers=answer.headers, body=answer.body, line=lines[trace]) for trace, answer in calls
-        ]
+    def _with_lines(self, calls: Iterable[tuple[str, Answer]]) -> list[Answer]:
+        return [replace(answer, line=self.line(trace)) for trace, answer in calls]
 
     def _held(self, service: str) -> int:
         return sum(answer.body["held"] for answer in self._tell(service, "/held"))
@@ -210,10 +233,11 @@ def calling(folder: Path, callees: Sequence[Callee], more: str = "", program: Pa
         file=folder / "chaos.yaml",
         entry=Entry(service=callees[0].name, namespace=NAMESPACE, port=PORT),
         local=Local(manifests=(file,), workloads={"callee": LocalWorkload(command=("python", str(program)), cwd=folder)}),
+        allow=Allow(namespaces=(NAMESPACE,)),
     )
     mesh = LocalMesh.start(topology, folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)
     with closing(mesh), closing(Admin("the caller's sidecar", Endpoint(mesh.entry[0].ip, ADMIN_PORT))) as admin:
-        yield Caller(mesh, admin)
+        yield Caller(topology, mesh, admin)
 
 
 def _pods() -> Iterator[dict[str, Any]]:

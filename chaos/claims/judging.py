@@ -6,8 +6,11 @@ wrong with itself, then what is wrong with its evidence, and only then what is w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chaos.claims import explanation, gates
 from chaos.claims.claim import Claim, Judgement, Levels, S
+from chaos.claims.subjects import Subject, WindowSubject
 from chaos.errors import Refused, Vacuous
 from chaos.model.outcome import Outcome
 from chaos.model.verdict import Verdict
@@ -18,12 +21,14 @@ def verdict_on(claim: Claim[S], subject: S, levels: Levels, *, allow_vacuous: bo
     where = f"{subject.name}: {claim.text}"
     if refused := claim.refusal(subject):
         raise Refused(f"{where}: {refused}")
-    if doubt := gates.doubt(subject) or claim.doubt(subject):
+    if doubt := _doubt(claim, subject):
         return undecided(claim.text, subject.name, doubt)
-    if unmet := _steady_gate(claim, subject, levels):
-        return _verdict(claim, subject, unmet)
-    warning = _could_fail(claim, subject, where, allow_vacuous)
-    return _verdict(claim, subject, claim.judge(subject, levels), warning)
+    steady: S | None = subject.steady  # type: ignore[assignment]  # of the same kind as its subject
+    before = claim.baseline(steady, levels) if steady is not None and not _doubt(claim, steady) else None
+    if steady is not None and before is not None and before.outcome is Outcome.VIOLATED:
+        return _verdict(claim, subject, _steady_state_not_met(steady, before))
+    warnings = [_not_shown_before(subject, before), _could_fail(claim, subject, where, allow_vacuous)]
+    return _verdict(claim, subject, claim.judge(subject, levels), [warning for warning in warnings if warning])
 
 
 def undecided(text: str, subject: str, reason: str) -> Verdict:
@@ -31,20 +36,25 @@ def undecided(text: str, subject: str, reason: str) -> Verdict:
     return Verdict(claim=text, subject=subject, outcome=Outcome.INCONCLUSIVE, summary="not judged", reason=reason)
 
 
-def _steady_gate(claim: Claim[S], subject: S, levels: Levels) -> Judgement | None:
+def _doubt(claim: Claim[S], subject: S) -> str:
+    return gates.doubt(subject) or claim.doubt(subject)
+
+
+def _steady_state_not_met(steady: Subject, before: Judgement) -> Judgement:
     """What is broken before the fault is not broken by it."""
-    steady = subject.steady
-    if steady is None or gates.doubt(steady):
-        return None
-    before = claim.baseline(steady, levels)  # type: ignore[arg-type]  # a subject's steady is of its own type
-    if before is None or before.outcome is not Outcome.VIOLATED:
-        return None
     return Judgement(
         outcome=Outcome.INCONCLUSIVE,
         summary="not judged",
         reason=f"steady state not met: without a fault, in {steady.name}, it is violated already: {before.summary}",
         figures={"steady": dict(before.figures)},
     )
+
+
+def _not_shown_before(subject: Subject, before: Judgement | None) -> str:
+    """Only of user requests: what an edge claim counts (delayed calls, retries) hardly occurs in steady."""
+    if before is None or before.outcome is not Outcome.INCONCLUSIVE or not isinstance(subject, WindowSubject):
+        return ""
+    return f"steady state not shown: without a fault it is undecided, with {before.summary}"
 
 
 def _could_fail(claim: Claim[S], subject: S, where: str, allow_vacuous: bool) -> str:
@@ -57,7 +67,7 @@ def _could_fail(claim: Claim[S], subject: S, where: str, allow_vacuous: bool) ->
     return f"can hardly fail: {vacuity.possible}" if vacuity.possible else ""
 
 
-def _verdict(claim: Claim[S], subject: S, judged: Judgement, warning: str = "") -> Verdict:
+def _verdict(claim: Claim[S], subject: S, judged: Judgement, warnings: Sequence[str] = ()) -> Verdict:
     cause = "" if judged.outcome is Outcome.HELD else explanation.likely_cause(subject, judged.culprits)
     return Verdict(
         claim=claim.text,
@@ -67,7 +77,7 @@ def _verdict(claim: Claim[S], subject: S, judged: Judgement, warning: str = "") 
         reason=judged.reason or cause,
         details=(
             *([cause] if cause and judged.reason else []),
-            *([warning] if warning else []),
+            *warnings,
             *judged.details,
             *explanation.details(subject, judged.culprits),
         ),

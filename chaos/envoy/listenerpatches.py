@@ -106,9 +106,7 @@ def _merged_filter(below: Resource, patch: Patch) -> Resource:
         return below
     out = {**below, "name": patch.value.get("name") or below.get("name", "")}
     if patch.value.get("typed_config"):
-        out["typed_config"] = merged_any(
-            below["typed_config"], patch.value["typed_config"], replace_lists=patch.replaces_lists
-        )
+        out["typed_config"] = merged_any(below["typed_config"], patch.value["typed_config"], replace_lists=patch.replaces_lists)
     return out
 
 

@@ -88,9 +88,7 @@ def apply(
         routes = tuple(routepatches.patched(route, contexts[0], patches, ports) for route in routes)
     if patches.keys() & listenerpatches.TARGETS or (SIDECAR_INBOUND in contexts and patches.keys() & routepatches.TARGETS):
         listeners = tuple(
-            listener
-            for context in contexts
-            for listener in listenerpatches.patched(_of_side(listeners, context), context, patches)
+            listener for context in contexts for listener in listenerpatches.patched(_of_side(listeners, context), context, patches)
         )
     if "CLUSTER" in patches:
         hosts = inbound_hosts or {}

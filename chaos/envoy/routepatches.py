@@ -33,9 +33,7 @@ def patched(
     for patch in meant["ROUTE_CONFIGURATION"]:
         if patch.merges:
             value = patch.value
-            configuration = merged(
-                f"{_PACKAGE}.RouteConfiguration", configuration, value, replace_lists=patch.replaces_lists
-            )
+            configuration = merged(f"{_PACKAGE}.RouteConfiguration", configuration, value, replace_lists=patch.replaces_lists)
     before = configuration.get("virtual_hosts", [])
     after = [_virtual_host(v, meant["VIRTUAL_HOST"], meant["HTTP_ROUTE"]) for v in before]
     added = [patch.value for patch in meant["VIRTUAL_HOST"] if patch.operation == "ADD"]
@@ -52,9 +50,7 @@ def _virtual_host(virtual_host: Resource, of_host: Sequence[Patch], of_route: Se
         if patch.operation == "REMOVE":
             return None
         if patch.merges:
-            virtual_host = merged(
-                f"{_PACKAGE}.VirtualHost", virtual_host, patch.value, replace_lists=patch.replaces_lists
-            )
+            virtual_host = merged(f"{_PACKAGE}.VirtualHost", virtual_host, patch.value, replace_lists=patch.replaces_lists)
         elif patch.operation == "REPLACE":
             virtual_host = patch.value
     meant = [patch for patch in of_route if patch.meets_virtual_host(virtual_host)]

@@ -52,7 +52,8 @@ def headers(fault: Fault) -> dict[str, str]:
     if fault.abort is not None:
         kind, code = ("abort", fault.abort.status) if fault.abort.status is not None else ("abort-grpc", fault.abort.grpc)
         out[f"x-envoy-fault-{kind}-request"] = str(code)
-        out[f"x-envoy-fault-{kind}-request-percentage"] = _numerator(fault.abort.percent)
+        # One percentage for both kinds: Envoy knows no "abort-grpc-request-percentage".
+        out["x-envoy-fault-abort-request-percentage"] = _numerator(fault.abort.percent)
     if fault.delay is not None:
         out["x-envoy-fault-delay-request"] = str(round(fault.delay.duration.total_seconds() * 1000))
         out["x-envoy-fault-delay-request-percentage"] = _numerator(fault.delay.percent)

@@ -21,7 +21,6 @@ FAULT_HEADERS: Final = (
     "x-envoy-fault-abort-request",
     "x-envoy-fault-abort-request-percentage",
     "x-envoy-fault-abort-grpc-request",
-    "x-envoy-fault-abort-grpc-request-percentage",
     "x-envoy-fault-delay-request",
     "x-envoy-fault-delay-request-percentage",
     "x-envoy-fault-throughput-response",

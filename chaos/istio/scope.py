@@ -210,9 +210,7 @@ def _with_aliases(service: Service, patterns: list[str]) -> Service:
     return service if kept == service.aliases else replace(service, aliases=kept)
 
 
-def _select_services(
-    visible: Iterable[Service], imports: _Imports, only_port: int | None, namespace: str
-) -> Iterable[Service]:
+def _select_services(visible: Iterable[Service], imports: _Imports, only_port: int | None, namespace: str) -> Iterable[Service]:
     """The imported services; of one host in several namespaces those of one: the proxy's own, else the first seen,
     Kubernetes before ServiceEntries (istio `selectServices`).
     """

@@ -183,9 +183,7 @@ class World:
 
     @cached_property
     def _proxies(self) -> Mapping[str, Proxy]:
-        return {
-            pod.id: Proxy(pod=pod, kind=ProxyKind.GATEWAY if pod.is_gateway else ProxyKind.SIDECAR) for pod in self.pods
-        }
+        return {pod.id: Proxy(pod=pod, kind=ProxyKind.GATEWAY if pod.is_gateway else ProxyKind.SIDECAR) for pod in self.pods}
 
     @property
     def proxies(self) -> Sequence[Proxy]:

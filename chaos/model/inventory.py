@@ -13,11 +13,12 @@ class ServicePort:
     number: int
     name: str
     protocol: str
-    """As Istio names it: HTTP, HTTP2, GRPC, TCP ..."""
+    """As Istio names it: HTTP, HTTP2, GRPC, TCP ..., and UnsupportedProtocol where nobody said."""
 
     @property
     def http(self) -> bool:
-        return self.protocol in {"HTTP", "HTTP2", "GRPC", "GRPC-Web"}
+        # Nobody said: the sidecar looks at the first bytes, and routes what is HTTP by the same routes.
+        return self.protocol in {"HTTP", "HTTP2", "GRPC", "GRPC-Web", "UnsupportedProtocol"}
 
     @property
     def grpc(self) -> bool:

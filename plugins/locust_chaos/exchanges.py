@@ -85,9 +85,7 @@ class Sender:
             return
         self._record(sequence, scheduled, sent, ended, response, body)
 
-    def _record(
-        self, sequence: int, scheduled: int, sent: int, ended: int, response: HTTPSocketPoolResponse, body: bytes
-    ) -> None:
+    def _record(self, sequence: int, scheduled: int, sent: int, ended: int, response: HTTPSocketPoolResponse, body: bytes) -> None:
         headers = response.info()
         if self._cookies is not None and "set-cookie" in headers:
             self._cookies.extract_cookies(response, self._request(Headers()))  # type: ignore[arg-type]

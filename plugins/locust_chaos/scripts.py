@@ -68,9 +68,7 @@ def _imported(file: Path) -> dict[str, Any]:
     except SyntaxError as error:
         raise InvalidValue(f"{error.filename}:{error.lineno}: {error.msg}; the locustfile cannot be imported") from error
     except (Exception, SystemExit) as error:
-        raise InvalidValue(
-            f"{_place(error, file)}: {type(error).__name__}: {error}; the locustfile cannot be imported"
-        ) from error
+        raise InvalidValue(f"{_place(error, file)}: {type(error).__name__}: {error}; the locustfile cannot be imported") from error
     if shapes:
         raise InvalidValue(
             f"{file.name}: {type(shapes[0]).__name__} is a LoadTestShape, which decides itself how many users there are and "

@@ -64,9 +64,7 @@ class Users:
     ) -> None:
         assert isinstance(plan.model, ClosedModel)
         # Locust's own end of a test: a user finishes its task, for as long as one request may take, then it is killed.
-        environment = Environment(
-            user_classes=[user], host=host, events=events, parsed_options=options, stop_timeout=plan.timeout
-        )
+        environment = Environment(user_classes=[user], host=host, events=events, parsed_options=options, stop_timeout=plan.timeout)
         self._user = user.__name__
         self._recorder = recorder
         self._failed = failed

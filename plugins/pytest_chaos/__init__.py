@@ -32,7 +32,7 @@ __all__ = ["_chaos_experiment", "_chaos_run", "experiment", "inject", "load", "m
 
 MARKER = (
     "chaos(hypothesis='', exclusive=False): a resilience experiment; given to every test that uses the fixtures of istio-chaos. "
-    "hypothesis: what is believed, for the report; exclusive: shares its callees with no other experiment"
+    "hypothesis: what is believed, for the report; exclusive: needs its callees for itself (on the local mesh every experiment has)"
 )
 
 

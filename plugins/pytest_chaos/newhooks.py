@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 def pytest_chaos_mesh(kind: str, topology: Topology) -> Callable[[RunOptions], Run] | None:
     """How is a run on the mesh `--chaos-mesh=kind` opened? None for a kind that is not yours.
 
-    Called once before the first experiment; raise `chaos.errors.ConfigurationError` for a topology that cannot be used. What is
+    Called once before the first experiment; raise a `chaos.errors.ChaosError` for what cannot be used. What is
     returned is called when the first experiment begins, in every process of the run. Stops at the first result that is not None.
     """

@@ -13,6 +13,9 @@ from pytest_chaos import options
 if TYPE_CHECKING:
     from chaos.model.topology import Topology
 
+MARK = frozenset({"hypothesis", "exclusive"})
+"""What `@pytest.mark.chaos(...)` may say."""
+
 
 def topology(config: pytest.Config, items: Sequence[pytest.Item]) -> Topology:
     """The topology of all of these. Raises UsageError."""
@@ -24,6 +27,20 @@ def topology(config: pytest.Config, items: Sequence[pytest.Item]) -> Topology:
         return load(file)
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def check_markers(items: Sequence[pytest.Item]) -> None:
+    """A mark that is written wrong would say nothing, and nobody would notice. Raises UsageError."""
+    from chaos.errors import nearest
+
+    for item in items:
+        for mark in item.iter_markers("chaos"):
+            if mark.args:
+                raise pytest.UsageError(
+                    f'{item.nodeid}: @pytest.mark.chaos takes names, hypothesis="...", and not {mark.args[0]!r} alone'
+                )
+            if unknown := sorted(mark.kwargs.keys() - MARK):
+                raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.chaos knows no {unknown[0]}{nearest(unknown[0], MARK)}")
 
 
 def refuse_strange_chaos() -> None:

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from chaos.errors import ChaosError, ConfigurationError, ExperimentError, UndoFailed
+from chaos.errors import ChaosError, ExperimentError, UndoFailed
 from chaos.model.events import Event, ExperimentStarted
 from chaos.report.stream import EventFile
+from chaos.run import retention
 from chaos.run.run import Run, RunOptions, new_id, sweep
 from pytest_chaos import options, selection
 from pytest_chaos.distribution import tell_controller
 from pytest_chaos.fixtures import EXPERIMENT
 from pytest_chaos.outcomes import Outcomes
+from pytest_chaos.progress import Progress
 from pytest_chaos.results import Results
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def of(config: pytest.Config) -> Session:
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Check, sweep, and be there for the experiments. Raises UsageError before anything is touched."""
     selection.refuse_locust()
+    selection.check_markers(items)
     topology = selection.topology(config, items)
     opener = _opener(config, topology)
     session = Session(config, topology, opener, experiments=sum(EXPERIMENT in getattr(item, "fixturenames", ()) for item in items))
@@ -65,7 +68,7 @@ def _opener(config: pytest.Config, topology: Topology) -> Callable[[RunOptions],
     kind = options.mesh(config)
     try:
         opener: Callable[[RunOptions], Run] | None = config.hook.pytest_chaos_mesh(kind=kind, topology=topology)
-    except ConfigurationError as error:
+    except ChaosError as error:
         raise pytest.UsageError(str(error)) from error
     if opener is None:
         from chaos.run.meshes import KINDS
@@ -99,7 +102,10 @@ class Session:
         if self._given:
             self.folder.mkdir(parents=True, exist_ok=True)  # tells the controller that there are experiments
         self._swept = [] if self._given else sweep()  # with xdist the controller did
-        self._progress()
+        if not self._given:
+            retention.prune(options.report(config))
+        if line := Progress.on(config):
+            self._listeners.append(line)
 
     # -- for the fixtures
     def opened(self) -> Run:
@@ -175,12 +181,13 @@ class Session:
     # -- its end
     def close(self) -> None:
         """Undo what an interrupted experiment left, then end mesh and load. Idempotent."""
-        if self._run is None or self._closed:
+        if self._closed:
             return
         self._closed = True
         for experiment in reversed(self._unfinished):
             self._try(experiment.finish)
-        self._try(self._run.close)
+        if self._run is not None:
+            self._try(self._run.close)
         if self._before_us is not None:
             signal.signal(signal.SIGTERM, self._before_us)
 
@@ -200,12 +207,6 @@ class Session:
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
-
-    def _progress(self) -> None:
-        from pytest_chaos.progress import Progress
-
-        if line := Progress.on(self._config):
-            self._listeners.append(line)
 
     def _catch_sigterm(self) -> None:
         """SIGTERM ends the session as Ctrl-C does: pytest by itself would run no finalizer."""

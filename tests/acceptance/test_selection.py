@@ -22,7 +22,7 @@ def test_tests_without_our_fixtures_know_nothing_of_it(shop, project):
     result = shop(PLAIN, "--chaos-mesh=nonsense", "-m", "not chaos")
 
     result.assert_outcomes(passed=1)
-    result.stdout.no_fnmatch_line("*istio-chaos*")
+    result.stdout.no_fnmatch_line("istio-chaos: *")
     result.stdout.no_fnmatch_line("*resilience*")
     assert not (project / "reports").exists()
 
@@ -39,6 +39,27 @@ def test_experiments_have_the_marker(shop):
 
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(["istio-chaos: 1 experiment on the fake mesh*"])
+
+
+@pytest.mark.parametrize(
+    ("mark", "says"),
+    [
+        ("chaos('it survives')", "takes names, hypothesis=\"...\", and not 'it survives' alone"),
+        ("chaos(hypotesis='it survives')", 'knows no hypotesis; did you mean "hypothesis"?'),
+    ],
+)
+def test_a_mark_written_wrong_is_refused(shop, mark, says):
+    result = shop(f"@pytest.mark.{mark}{EXPERIMENT}")
+
+    assert result.ret == 4
+    assert f"test_shop.py::test_experiment: @pytest.mark.chaos {says}" in result.stderr.str()
+
+
+def test_the_hypothesis_is_in_the_report(shop, project):
+    shop(f"@pytest.mark.chaos(hypothesis='it survives'){EXPERIMENT}")
+
+    (report,) = project.glob("reports/runs/*/report.json")
+    assert '"hypothesis": "it survives"' in report.read_text()
 
 
 def test_options_and_marker_are_documented(project, pytester):

@@ -186,9 +186,7 @@ def test_flows_do_not_mix(start: Callable[..., Flow]) -> None:
         (OpenModel(1.0), float("nan"), "timeout"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(
-    subject: Subject, model: OpenModel | ClosedModel, timeout: float, names: str
-) -> None:
+def test_a_plan_that_cannot_be_is_refused(subject: Subject, model: OpenModel | ClosedModel, timeout: float, names: str) -> None:
     generator, what = subject
     with pytest.raises(InvalidValue, match=names):
         generator.start(plan(what, model, timeout=timeout))

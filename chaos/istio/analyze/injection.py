@@ -51,6 +51,12 @@ def namespaces(cluster: Cluster) -> Iterator[Finding]:
             yield about(namespace, "IST0102", Level.INFO, why, "metadata", "name")
 
 
+def _is_injected(name: str, labels: Mapping[str, str]) -> bool:
+    said = _injection_labels(labels)
+    exempt = name == _ROOT_NAMESPACE or name in SYSTEM_NAMESPACES
+    return not exempt and (said == [f"{INJECTION}=enabled"] or (len(said) == 1 and _REVISION in labels))
+
+
 def _injection_labels(labels: Mapping[str, str]) -> list[str]:
     """`istio-injection=disabled` ends the matter; the revision and the ambient mode count beside `enabled` or alone."""
     legacy = labels.get(INJECTION, "")
@@ -61,8 +67,7 @@ def _injection_labels(labels: Mapping[str, str]) -> list[str]:
 def missing_proxies(cluster: Cluster) -> Iterator[Finding]:
     """IST0103: a pod that was there before its namespace was labelled."""
     for pod in cluster.world.of_kind("Pod", ""):
-        labels = cluster.namespace_labels(pod.namespace) or {}
-        if labels.get(INJECTION) != "enabled" and _REVISION not in labels:
+        if not _is_injected(pod.namespace, cluster.namespace_labels(pod.namespace) or {}):
             continue
         metadata = {part: texts(pod.metadata.get(part)) for part in ("labels", "annotations")}
         asked = metadata["labels"].get(INJECT, metadata["annotations"].get(INJECT, ""))

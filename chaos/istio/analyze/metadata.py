@@ -13,6 +13,7 @@ import yaml
 
 from chaos.istio.analyze.cluster import INJECT, Cluster, on_pod, texts
 from chaos.istio.findings import Finding, Level, about
+from chaos.istio.validate import values
 
 _ANY = "Any"
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
@@ -71,7 +72,6 @@ _DEPRECATED = {
     INJECT: f' in favor of the "{INJECT}" label',
 }
 _INTERCEPTION = ("REDIRECT", "TPROXY", "NONE")
-_TRUTH = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})  # Go's ParseBool
 
 
 def istio_annotations(cluster: Cluster) -> Iterator[Finding]:
@@ -150,7 +150,7 @@ def _ranges_or_all(value: str) -> str:
 
 
 def _truth(value: str) -> str:
-    return "" if value in _TRUTH else f'strconv.ParseBool: parsing "{value}": invalid syntax'
+    return "" if value in values.TRUTH else f'strconv.ParseBool: parsing "{value}": invalid syntax'
 
 
 def _proxy_config(value: str) -> str:

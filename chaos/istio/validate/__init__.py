@@ -20,6 +20,7 @@ from chaos.istio.validate import (
     serviceentries,
     sidecars,
     telemetry,
+    values,
     virtualservices,
 )
 from chaos.istio.validate.checker import Checker, Remark
@@ -31,6 +32,11 @@ __all__ = ["UNREADABLE", "Verdict", "examine", "refusals", "warnings"]
 # istioctl gives no code to what it cannot read at all.
 UNREADABLE = "CHAOS0001"
 _DRY_RUN = "istio.io/dry-run"
+_RESERVED = {
+    "internal.istio.io/webhook-always-reject": "rejecting",
+    "internal.istio.io/parent-namespace": "this may not be set by users",
+    "internal.istio.io/parents": "this may not be set by users",
+}
 
 _RULES: dict[str, Callable[[Checker, Message, Message, str], None]] = {
     "AuthorizationPolicy": lambda check, spec, _meta, _namespace: security.check_authorization_policy(check, spec),
@@ -80,8 +86,8 @@ def examine(document: Document) -> Verdict:
         why = f"cannot parse proto message for {document.name}: {error.why}"
         return Verdict(refusals=(about(document, UNREADABLE, Level.ERROR, why, *error.path),))
     check = Checker()
-    _RULES[document.kind](check, spec, meta, document.namespace)
-    _check_dry_run(check, document, meta)
+    if not _annotations_refused(check, document, meta, spec):
+        _RULES[document.kind](check, spec, meta, document.namespace)
     return Verdict(
         refusals=tuple(_finding(document, Level.ERROR, remark) for remark in check.errors),
         warnings=tuple(_finding(document, Level.WARNING, remark) for remark in check.warnings),
@@ -89,10 +95,22 @@ def examine(document: Document) -> Verdict:
     )
 
 
-def _check_dry_run(check: Checker, document: Document, meta: Message) -> None:
-    if _DRY_RUN in meta["annotations"] and document.kind != "AuthorizationPolicy":
-        why = f"{document.namespace}/{document.name} has unsupported annotation {_DRY_RUN}, please remove the annotation"
-        check.error(meta.at("annotations", _DRY_RUN), why)
+def _annotations_refused(check: Checker, document: Document, meta: Message, spec: Message) -> bool:
+    """Istio looks no further where an annotation is not for users, or a dry run is asked of what cannot have one."""
+    annotations, origin = meta["annotations"], f"{document.namespace}/{document.name}"
+    if (dry_run := annotations.get(_DRY_RUN)) is not None:
+        at = meta.at("annotations", _DRY_RUN)
+        if document.kind != "AuthorizationPolicy":
+            check.error(at, f"{origin} has unsupported annotation {_DRY_RUN}, please remove the annotation")
+        elif spec["action"] not in ("ALLOW", "DENY"):
+            why = f"the annotation {_DRY_RUN} currently only supports action ALLOW/DENY, found action {spec['action']} in {origin}"
+            check.error(at, why)
+        elif dry_run not in values.TRUTH:
+            check.error(at, f"{origin} has annotation {_DRY_RUN} with invalid value ({dry_run})")
+    for name, why in _RESERVED.items():
+        if name in annotations:
+            check.error(meta.at("annotations", name), f"{values.quoted(name)} annotation found, {why}")
+    return bool(check.errors)
 
 
 def _finding(document: Document, level: Level, remark: Remark) -> Finding:

@@ -16,11 +16,12 @@ _BLOCKS = ("outlier_detection", "connection_pool", "load_balancer", "tls")
 _MORE_BLOCKS = ("port_level_settings", "tunnel", "proxy_protocol", "retry_budget")
 _TOPOLOGY = frozenset({"topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"})
 _LARGEST_MAGLEV = 5000011
+_CONFIG_MAP = "configmap://"
 
 
 def check_destination_rule(check: Checker, spec: Message, namespace: str) -> None:
     check.refuse(spec.at("host"), values.wildcard_domain(spec["host"]))
-    _check_policy(check, spec["traffic_policy"])
+    _check_policy(check, spec["traffic_policy"], namespace)
     names: set[str] = set()
     silent = check.without_warnings()
     for subset in spec["subsets"]:
@@ -29,12 +30,12 @@ def check_destination_rule(check: Checker, spec: Message, namespace: str) -> Non
         names.add(subset["name"])
         check.refuse(subset.at("name"), values.subset_name(subset["name"]))
         check.refuse(subset.at("labels"), values.labels(subset["labels"]))
-        _check_policy(silent, subset["traffic_policy"])
+        _check_policy(silent, subset["traffic_policy"], namespace)
     export_to(check, spec, namespace, with_selector=bool(spec["workload_selector"]))
     match_labels_selector(check, spec["workload_selector"])
 
 
-def _check_policy(check: Checker, policy: Message) -> None:
+def _check_policy(check: Checker, policy: Message, namespace: str) -> None:
     if not policy:
         return
     if not any(policy[block] for block in (*_BLOCKS, *_MORE_BLOCKS)):
@@ -43,7 +44,7 @@ def _check_policy(check: Checker, policy: Message) -> None:
     if policy["tunnel"] and policy["proxy_protocol"]:
         check.error(policy.path, "tunnel and proxyProtocol must not be set together")
         return
-    _check_blocks(check, policy)
+    _check_blocks(check, policy, namespace)
     silent = check.without_warnings()
     for settings in policy["port_level_settings"]:
         if not settings["port"]:
@@ -51,16 +52,16 @@ def _check_policy(check: Checker, policy: Message) -> None:
         if not any(settings[block] for block in _BLOCKS):
             check.error(settings.path, "port traffic policy must have at least one field")
         else:
-            _check_blocks(silent, settings)
+            _check_blocks(silent, settings, namespace)
     _check_tunnel(check, policy["tunnel"])
 
 
-def _check_blocks(check: Checker, policy: Message) -> None:
+def _check_blocks(check: Checker, policy: Message, namespace: str) -> None:
     """What a policy and its settings for one port share."""
     _check_outliers(check, policy["outlier_detection"])
     check_pool(check, policy["connection_pool"])
     _check_load_balancer(check, policy["load_balancer"], policy["outlier_detection"])
-    _check_client_tls(check, policy["tls"])
+    _check_client_tls(check, policy["tls"], namespace)
 
 
 def _check_outliers(check: Checker, outlier: Message) -> None:
@@ -155,8 +156,17 @@ def _check_consistent_hash(check: Checker, consistent_hash: Message) -> None:
             check.error(at, "tableSize must be a prime number for maglev")
 
 
-def _check_client_tls(check: Checker, tls: Message) -> None:
+def _check_client_tls(check: Checker, tls: Message, namespace: str) -> None:
     mode, credential = tls["mode"], tls["credential_name"]
+    if credential.startswith(_CONFIG_MAP):
+        place, slash, name = credential.removeprefix(_CONFIG_MAP).partition("/")
+        wrong = ""
+        if not (place and slash and name):
+            wrong = f"invalid resource name {values.quoted(credential)}. Expected namespace and name"
+        elif place != namespace:
+            wrong = f"namespace must match the configuration namespace {values.quoted(namespace)}"
+        if wrong:
+            check.error(tls.at("credential_name"), f"invalid configmap:// credentialName: {wrong}")
     if not tls or mode not in ("SIMPLE", "MUTUAL"):
         return
     if tls["insecure_skip_verify"]:

@@ -1,11 +1,12 @@
 """When does istiod refuse a PeerAuthentication, a RequestAuthentication or an AuthorizationPolicy?
 
 Source: istio pkg/config/validation (`ValidatePeerAuthentication`, `validateJwtRule`, `ValidateAuthorizationPolicy`) and
-pkg/config/security. A JWKS is not read, and the keys of conditions are not looked up: neither bears on traffic tests.
+pkg/config/security. A JWKS is not read, nor are path templates: neither bears on traffic tests.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -70,7 +71,7 @@ def _check_jwt_rule(check: Checker, rule: Message) -> None:
         if not pair["claim"] or not pair["header"]:
             check.error(pair.path, "outputClaimToHeaders header and claim value must be non-empty string")
         else:
-            check.refuse(pair.at("header"), values.header_name(pair["header"]))
+            check.refuse(pair.at("header"), values.plain_header_name(pair["header"]))
     if rule.has("timeout"):
         check.refuse(rule.at("timeout"), values.duration(rule["timeout"]))
 
@@ -118,14 +119,15 @@ def _check_rule(check: Checker, rule: Message, index: int, action: str) -> None:
     for operation in operations:
         for field in ("ports", "not_ports"):
             for port in operation[field]:
-                if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-                    check.error(operation.at(field), f"bad port ({port})")
+                check.refuse(operation.at(field), _port(port))
     for condition in rule["when"]:
         if not condition["key"]:
             check.error(condition.path, "`key` must not be empty")
         elif not condition["values"] and not condition["not_values"]:
             why = f"at least one of `values` or `notValues` must be set for key {condition['key']}"
             check.error(condition.path, why)
+        else:
+            _check_condition(check, condition)
     over_tcp = any(source[field] for source in sources for field in _TCP_SOURCES)
     with_port = any(operation["ports"] or operation["not_ports"] for operation in operations)
     if action == "DENY" and ((sources and not operations and not over_tcp) or (operations and not with_port)):
@@ -134,6 +136,29 @@ def _check_rule(check: Checker, rule: Message, index: int, action: str) -> None:
             "configured AuthorizationPolicy will deny all traffic to TCP ports under its scope due to the use of only "
             "HTTP attributes in a DENY rule; it is recommended to explicitly specify the port",
         )
+
+
+def _check_condition(check: Checker, condition: Message) -> None:
+    key = condition["key"]
+    if key.startswith(_MAPS):
+        if not (_MAP_KEY.fullmatch(key)):
+            check.error(condition.at("key"), f"bad key ({key}): should have format a[b]")
+    elif key not in _ATTRIBUTES:
+        check.error(condition.at("key"), f"unknown attribute: {key}")
+    for field, kind in (("values", "value"), ("not_values", "notValue")):
+        wrong = [why for value in condition[field] if (why := _ATTRIBUTES.get(key, _anything)(value))]
+        if "" in condition[field]:
+            wrong.append("empty value not allowed")
+        for why in wrong:
+            check.error(condition.at(field), f"invalid `{kind}` for `key` {key}: {why}")
+
+
+def _anything(_value: str) -> str | None:
+    return None
+
+
+def _port(text: str) -> str | None:
+    return None if text.isascii() and text.isdigit() and int(text) <= 65535 else f"bad port ({text})"
 
 
 def _check_source(check: Checker, source: Message, index: int) -> None:
@@ -155,6 +180,22 @@ def _check_no_empty_values(check: Checker, part: Message) -> None:
     for field in _list_fields(part):
         if "" in part[field]:
             check.error(part.at(field), f"`{part.at(field)[-1]}` must not contain an empty value")
+
+
+# Keys of conditions, with the rule for their values; those in brackets name an entry of a map.
+_MAPS = ("request.headers", "request.auth.claims", "experimental.envoy.filters.")
+_MAP_KEY = re.compile(r"[^\[]+\[.+\]", re.DOTALL)
+_ATTRIBUTES = {
+    **dict.fromkeys(("source.ip", "remote.ip", "destination.ip"), _ip_block),
+    "destination.port": _port,
+    **dict.fromkeys(
+        (
+            "source.namespace", "source.serviceAccount", "source.principal", "request.auth.principal",
+            "request.auth.audiences", "request.auth.presenter", "connection.sni",
+        ),
+        _anything,
+    ),
+}  # fmt: skip
 
 
 def _list_fields(part: Message) -> Iterator[str]:

@@ -187,4 +187,4 @@ def _check_probe(check: Checker, probe: Message) -> None:
         if probe["http_get"]["scheme"] not in ("", "HTTP", "HTTPS"):
             check.error(probe["http_get"].at("scheme"), 'httpGet.scheme must be one of "HTTPS", "HTTP"')
         for header in probe["http_get"]["http_headers"]:
-            check.refuse(header.at("name"), values.header_name(header["name"]))
+            check.refuse(header.at("name"), values.plain_header_name(header["name"]))

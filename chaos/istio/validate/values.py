@@ -27,7 +27,9 @@ _WILDCARD_LABEL = re.compile(rf"\*|(?:\*|\*-)?{_LABEL}")
 _LABEL_KEY = re.compile(rf"({_LABEL}(?:\.{_LABEL})*/)?({_QUALIFIED})")
 _LABEL_VALUE = re.compile(rf"(?:{_QUALIFIED})?")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
-_HEADER_NAME = re.compile(r"[-_A-Za-z0-9]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+,\-.^_`|~A-Za-z0-9]+")  # with the comma, by an accident of Istio's own expression
+_PLAIN_HEADER_NAME = re.compile(r"[-A-Za-z0-9]+")
+_PSEUDO_HEADERS = frozenset({":method", ":scheme", ":authority", ":path", ":status"})
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _JWT_CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|\[.+\])", re.DOTALL)
 _LONGEST_LABEL = 63
@@ -54,6 +56,7 @@ CIPHER_SUITES = frozenset(
         "AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-SHA", "AES256-SHA", "DES-CBC3-SHA",
     }
 )  # fmt: skip
+TRUTH = frozenset({"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"})  # Go's ParseBool
 # Go's http.StatusText names the same codes.
 STATUS_CODES = frozenset(int(code) for code in http.HTTPStatus)
 
@@ -314,13 +317,20 @@ def header_name(name: str) -> str | None:
     return None if _HEADER_NAME.fullmatch(name) else f"header name {name} is not a valid header name"
 
 
+def plain_header_name(name: str) -> str | None:
+    """Letters, digits and dashes only, for headers that Istio makes itself."""
+    if not name:
+        return "header name cannot be empty"
+    return None if _PLAIN_HEADER_NAME.fullmatch(name) else f"header name {name} is not a valid header name"
+
+
 def is_jwt_claim(name: str) -> bool:
     """`@request.auth.claims.sub` or `@request.auth.claims[sub]`."""
     return bool(_JWT_CLAIM.fullmatch(name[:20].lower() + name[20:]))
 
 
 def matched_header_name(name: str) -> str | None:
-    return None if is_jwt_claim(name) else header_name(name)
+    return None if is_jwt_claim(name) or name in _PSEUDO_HEADERS else header_name(name)
 
 
 def cors_header_name(name: str) -> str | None:

@@ -49,9 +49,7 @@ def refuse_locust_in_process() -> None:
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """The child's environment: no proxies, no settings of Locust, and our two packages importable from a checkout too."""
     kept = {
-        name: value
-        for name, value in inherited.items()
-        if name.lower() not in _PROXIES and not name.upper().startswith("LOCUST_")
+        name: value for name, value in inherited.items() if name.lower() not in _PROXIES and not name.upper().startswith("LOCUST_")
     }
     path = [*_import_path(), *filter(None, [kept.get("PYTHONPATH")])]
     if path:

@@ -47,9 +47,7 @@ class Files:
     @classmethod
     def of(cls, folder: Path, flow: int) -> Files:
         stem = folder / f"flow-{flow}"
-        return cls(
-            records=stem.with_suffix(".records"), tables=stem.with_suffix(".tables"), starts=stem.with_suffix(".starts")
-        )
+        return cls(records=stem.with_suffix(".records"), tables=stem.with_suffix(".tables"), starts=stem.with_suffix(".starts"))
 
 
 def text_entry(text: str) -> bytes:

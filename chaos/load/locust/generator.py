@@ -40,9 +40,7 @@ class LocustGenerator(Generator):
     The child is spawned at once and imports Locust while the caller goes on; the first `start` waits for it.
     """
 
-    def __init__(
-        self, folder: Path, *, spawned: Callable[[int], None] | None = None, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, spawned: Callable[[int], None] | None = None, env: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._spawned = spawned
         self._env = dict(os.environ if env is None else env)
@@ -119,9 +117,7 @@ class Running:
         self.child.wait_ready()
         files = Files.of(self.child.folder, self.number)
         self.child.tell(wire.start(self.number, plan, files))
-        answer = self.child.answer(
-            self.number, wire.STARTED, wire.REFUSED, wire.FAILED, deadline=Deadline.after(START_UP)
-        )
+        answer = self.child.answer(self.number, wire.STARTED, wire.REFUSED, wire.FAILED, deadline=Deadline.after(START_UP))
         match answer["did"]:
             case wire.REFUSED:
                 raise InvalidValue(answer["why"])

@@ -3,6 +3,7 @@
 binary        where is Envoy?
 addresses     a block of loopback addresses of our own, and who stands in the way
 instances     which pods run, with which command and at which addresses; refuses manifests that cannot run
+planning      the whole of it for one topology, checked before anything is touched
 applications  the command and environment of one application
 localise      what istiod would push -> the same policy on our own listeners and addresses
 access_log    what the sidecars write down

@@ -17,16 +17,15 @@ from chaos.clock import Deadline, poll
 from chaos.envoy import patches
 from chaos.envoy.configuration import Configuration
 from chaos.envoy.translation import translate
-from chaos.errors import EnvironmentFailure, MeshFailure, TopologyError, Unreachable, nearest
-from chaos.istio import documents as manifests
+from chaos.errors import EnvironmentFailure, MeshFailure, Unreachable, nearest
 from chaos.istio import services as registry
 from chaos.istio.documents import Document
 from chaos.istio.world import Proxy, World
-from chaos.mesh.local import binary, bootstrap, processes, readiness
+from chaos.mesh.local import binary, bootstrap, planning, processes, readiness
 from chaos.mesh.local.addresses import PROXY_PORT, Endpoint, Held, check_free
-from chaos.mesh.local.applications import RUN, command, environment
+from chaos.mesh.local.applications import RUN, command
 from chaos.mesh.local.headless import with_pods_of_headless
-from chaos.mesh.local.instances import LOAD, Application, Instance, Numbers, instances, load_workload, offered_services
+from chaos.mesh.local.instances import LOAD, Application, Instance
 from chaos.mesh.local.localise import Place, localise
 from chaos.mesh.local.processes import Child, Spawned
 from chaos.mesh.local.sidecars import Sidecar
@@ -50,15 +49,11 @@ class LocalMesh(Mesh):
         is called with (process group, what it is) right after each start. Raises ManifestError and TopologyError before
         anything is started, MeshFailure later; whatever had been started is ended then.
         """
-        if topology.local is None:
-            raise TopologyError(f"{topology.file}: there is no `local:`, which names the manifests and commands of the local mesh")
         envoy = binary.find()
-        read = [*manifests.read(topology.local.manifests), *load_workload(topology.entry.namespace)]
         with ExitStack() as undo:
             held = undo.enter_context(Held.take())
-            numbers = Numbers(held.block)
-            world = World.of(read, mesh_config=dict(topology.local.mesh_config), address_of=numbers.address_of)
-            mesh = cls(topology, world, held, instances(world, topology, held.block, numbers), folder)
+            world, found = planning.planned(topology, held.block)
+            mesh = cls(topology, world, held, found, folder)
             undo.callback(mesh.close)
             mesh._start(envoy, run, spawned)
             undo.pop_all()
@@ -139,9 +134,7 @@ class LocalMesh(Mesh):
         with self._lock:
             return tuple(document.raw for document in self._ours.values())
 
-    def _install(
-        self, ours: Mapping[tuple[str, str], Document], touched: Sequence[Document], *, finish: bool = False
-    ) -> None:
+    def _install(self, ours: Mapping[tuple[str, str], Document], touched: Sequence[Document], *, finish: bool = False) -> None:
         """`finish` is for what only takes away: then a dead proxy is as good as a clean one."""
         concerned = [
             sidecar
@@ -165,9 +158,7 @@ class LocalMesh(Mesh):
     def _with(self, sidecar: Sidecar, ours: Iterable[Document]) -> Configuration:
         """On top of the localised configuration, which has all ports' virtual hosts under istiod's names."""
         world = self._world
-        return patches.apply(
-            sidecar.base, ours, sidecar.proxy, root_namespace=world.mesh.root_namespace, profile=world.profile
-        )
+        return patches.apply(sidecar.base, ours, sidecar.proxy, root_namespace=world.mesh.root_namespace, profile=world.profile)
 
     def _concerns(self, filter_: Document, proxy: Proxy) -> bool:
         return patches.concerns(filter_, proxy, root_namespace=self._world.mesh.root_namespace)
@@ -212,7 +203,7 @@ class LocalMesh(Mesh):
         return Sidecar.of(instance, proxy, localise(translated, place), folder)
 
     def _start(self, envoy: Path, run: str, spawned: Spawned) -> None:
-        commands = list(self._commands(run))
+        commands = list(planning.commands(self._world, self._instances, run))
         check_free(self._endpoints())
         for instance in self._instances:
             (self._folder / instance.pod.id).mkdir(parents=True, exist_ok=True)
@@ -227,13 +218,6 @@ class LocalMesh(Mesh):
         self._await(waiting)
         for sidecar in self._sidecars.values():
             sidecar.confirm_first()
-
-    def _commands(self, run: str) -> Iterable[tuple[Instance, Application, dict[str, str]]]:
-        services = offered_services(self._world)
-        for instance in self._instances:
-            for application in instance.applications:
-                env = environment(instance, application, world=self._world, services=services, inherited=os.environ, run=run)
-                yield instance, application, env
 
     def _endpoints(self) -> Iterable[Endpoint]:
         for instance in self._instances:

@@ -40,7 +40,9 @@ def slower(scale: float, of: int = 2400) -> WindowEvidence:
 
 
 def failing(share: float, of: int = 2400) -> WindowEvidence:
-    return window(requests(of, latency=spread, status=lambda i: 503 if (i * share) % 1 < share else 200), kind="recovery")
+    return window(
+        requests(of, latency=spread, status=lambda i: 503 if int((i + 1) * share) > int(i * share) else 200), kind="recovery"
+    )
 
 
 class TestNotToDifferFrom:
@@ -68,6 +70,11 @@ class TestNotToDifferFrom:
     def test_both_directions_object_to_what_is_better(self, judged):
         assert self.judge(judged, slower(0.5), direction="both").outcome is VIOLATED
         assert self.judge(judged, like_before(), direction="both").outcome is HELD
+
+    def test_both_shares_are_told(self, judged):
+        other = closed(window(requests(2400, latency=spread, status=lambda i: 503 if i % 10 == 5 else 200), kind="steady"))
+
+        assert self.judge(judged, failing(0.03), other).summary.startswith("success 97 % (was 90 %); ")
 
     def test_margins_can_be_set(self, judged):
         assert self.judge(judged, slower(1.4), by={"latency": "50%"}).outcome is HELD
@@ -203,7 +210,13 @@ class TestMissing:
         assert judged(evidence, lambda claims: claims.not_to_differ_from(before())).outcome is VIOLATED
 
     def test_the_other_window_can_miss_some_as_well(self, judged):
-        assert judged(like_before(), lambda claims: claims.not_to_differ_from(before(2400, scheduled=2422))).outcome is not VIOLATED
+        """They do not cancel out: those of one may have failed, and those of the other not."""
+        evidence = like_before(2400, scheduled=2422)
+
+        verdict = judged(evidence, lambda claims: claims.not_to_differ_from(before(2400, scheduled=2422)))
+
+        assert verdict.outcome is INCONCLUSIVE
+        assert judged(like_before(), lambda claims: claims.not_to_differ_from(before(2400, scheduled=2422))).outcome is HELD
 
 
 class TestRefusals:

@@ -96,6 +96,12 @@ class TestSteadyGate:
     def test_anything_else_lets_it_pass(self, in_steady: Outcome | None):
         assert outcome_of(Told(in_steady=in_steady), faulty()).outcome is Outcome.HELD
 
+    def test_that_it_was_not_shown_before_is_told(self):
+        undecided, shown = outcome_of(Told(in_steady=Outcome.INCONCLUSIVE), faulty()), outcome_of(Told(), faulty())
+
+        assert undecided.details[0] == "steady state not shown: without a fault it is undecided, with 9 % bad"
+        assert not any("steady state" in line for line in shown.details)
+
     def test_a_steady_window_in_doubt_says_nothing(self):
         steady = window(requests(300), kind="steady", doubts=("mixed",))
 

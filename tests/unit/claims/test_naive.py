@@ -92,6 +92,16 @@ class TestNaive:
         assert seen is not None
         assert seen.failing == 1.0
 
+    def test_nor_does_that_of_a_delay(self):
+        hit = calls(requests(300), lambda n, at: call(n, started=at, flags="DI"))
+        steady = window(requests(300), kind="steady", edges=[edge(EDGE, calls(requests(300)))])
+        faulty = window(requests(300), edges=[edge(EDGE, hit, injection=injection(delay("2s", percent=0.5), EDGE))], steady=steady)
+
+        seen = naive(WindowSubject(faulty))
+
+        assert seen is not None
+        assert seen.delayed == 1.0
+
     def test_nobody_knows_what_a_throttle_does(self):
         assert naive(WindowSubject(evidence(throttle("64KiB/s")))) is None
 

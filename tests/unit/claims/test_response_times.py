@@ -183,6 +183,11 @@ class TestUnderAFault:
             "steady state not met"
         )
 
+    def test_a_steady_window_without_success_says_nothing_of_successful_requests(self, judged):
+        steady = window(requests(300, status=500), kind="steady")
+
+        assert judged(window(requests(300), steady=steady), lambda claims: claims.to_respond_within("1s", of="ok")).outcome is HELD
+
     def test_a_delay_that_fits_is_refused(self):
         with pytest.raises(Vacuous, match="inject a longer delay"):
             expect(closed(self.evidence(2.02))).to_respond_within("3s")

@@ -257,6 +257,12 @@ class TestUnsafeMethods:
     def test_grpc_calls_are_all_post_and_not_meant(self, judge):
         assert judge(under(lambda n, at: tried(n, at, method="POST", grpc=14)), at_most=2).outcome is HELD
 
+    def test_nor_where_only_the_mesh_counts(self, judge):
+        for grpc, outcome in ((14, HELD), (None, VIOLATED)):
+            evidence = under(lambda n, at, grpc=grpc: tried(n, at, method="POST", grpc=grpc), before=None)
+
+            assert judge(evidence, at_most=2).outcome is outcome
+
     def test_they_can_be_named(self, judge):
         posted, put = (under(lambda n, at, m=method: tried(n, at, method=m)) for method in ("POST", "PUT"))
 

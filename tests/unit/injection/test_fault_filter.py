@@ -1,9 +1,11 @@
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.injection import fault_filter
+from chaos.model.fault import Fault, abort, delay, throttle
 from chaos.model.injection import Side
 
 
@@ -30,3 +32,27 @@ def test_a_caller_side_instruction_moves_the_caller_side_filter_only(replica: in
 
 def test_a_stranger_without_our_header_draws_nothing() -> None:
     assert fault_filter.drawn("", None) == fault_filter.drawn("", 0) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("fault", "headers"),
+    [
+        (abort(503), {"x-envoy-fault-abort-request": "503", "x-envoy-fault-abort-request-percentage": "1000000"}),
+        # Envoy has one percentage for both kinds of abort.
+        (
+            abort(grpc="UNAVAILABLE", percent=50),
+            {"x-envoy-fault-abort-grpc-request": "14", "x-envoy-fault-abort-request-percentage": "500000"},
+        ),
+        (
+            delay("1.5s", percent=0.57),
+            {"x-envoy-fault-delay-request": "1500", "x-envoy-fault-delay-request-percentage": "5699"},
+        ),
+        (
+            throttle("64KiB/s"),
+            {"x-envoy-fault-throughput-response": "64", "x-envoy-fault-throughput-response-percentage": "1000000"},
+        ),
+    ],
+)
+def test_a_fault_travels_in_headers_that_are_taken_off_again(fault: Fault, headers: dict[str, str]) -> None:
+    assert fault_filter.headers(fault) == headers
+    assert headers.keys() <= set(fault_filter.strip_headers())

@@ -67,9 +67,7 @@ def test_strangers_and_other_output_are_skipped(log: Log) -> None:
 
     log.feed(
         POD,
-        b'[2026-11-23 12:00:00][warning] 0123456789ab "istio_chaos\n'
-        + b"not json 0123456789ab\n"
-        + line("call", 0, traceparent=other),
+        b'[2026-11-23 12:00:00][warning] 0123456789ab "istio_chaos\nnot json 0123456789ab\n' + line("call", 0, traceparent=other),
     )
 
     assert log.streams(FLOW.trace_id(0)) == []

@@ -140,7 +140,10 @@ def test_an_injection_that_does_not_come_into_force_is_undone(shop: Shop) -> Non
 
 def test_a_watch_ends_an_injection_whose_route_was_taken_away(shop: Shop) -> None:
     experiment = shop.experiment()
-    with pytest.raises(Aborted, match="our route to back|routes, clusters or endpoints"), experiment.inject(abort(503), EDGE) as injection:
+    with (
+        pytest.raises(Aborted, match="our route to back|routes, clusters or endpoints"),
+        experiment.inject(abort(503), EDGE) as injection,
+    ):
         shop.mesh.delete([(o["metadata"]["namespace"], o["metadata"]["name"]) for o in shop.mesh.ours()[1:]])
         experiment.watcher.look()
         assert not injection.on

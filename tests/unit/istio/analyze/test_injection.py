@@ -50,6 +50,13 @@ def test_pods(codes: Codes, text: str, code: str) -> None:
     assert codes(text) == ([f"{code} Pod default/p"] if code else [])
 
 
+def test_pods_where_the_namespace_contradicts_itself(codes: Codes) -> None:
+    here = pod().replace("namespace: default", "namespace: shop")
+    assert codes(namespace("shop", "{istio.io/rev: canary}") + here) == ["IST0103 Pod shop/p"]
+    both = namespace("shop", "{istio-injection: enabled, istio.io/rev: canary}")
+    assert codes(both + here) == ["IST0123 Namespace shop"]
+
+
 def webhook(name: str, *selectors: str, service: str = "istiod", labels: str = "{}") -> str:
     hooks = ", ".join(
         f"{{name: h{index}.istio.io, namespaceSelector: {selector}, clientConfig: "
@@ -113,4 +120,4 @@ kind: Deployment
 metadata: {{name: app}}
 spec: {{template: {{metadata: {{labels: {{app: app}}}}, spec: {spec}}}}}
 """
-    assert codes(text) == (["IST0144 Deployment default/app", "IST0144 Pod default/app"] if warned else [])
+    assert codes(text) == (["IST0144 Pod default/app", "IST0144 Deployment default/app"] if warned else [])

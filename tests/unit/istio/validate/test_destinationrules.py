@@ -79,6 +79,9 @@ TLS = POLICY + "tls"
         (TLS, {"mode": "SIMPLE", "credentialName": "c", "caCertificates": "/a"}, "", "If credentialName is set"),
         (TLS, {"mode": "SIMPLE", "insecureSkipVerify": True, "caCertificates": "/a"}, "", "InsecureSkipVerify"),
         (TLS, {"mode": "simple"}, ".mode", "unknown value"),
+        (TLS, {"mode": "SIMPLE", "credentialName": "configmap://default/ca"}, "", ""),
+        (TLS, {"mode": "SIMPLE", "credentialName": "configmap://other/ca"}, ".credentialName", "must match"),
+        (TLS, {"mode": "SIMPLE", "credentialName": "configmap://ca"}, ".credentialName", "Expected namespace and name"),
     ],
 )  # fmt: skip
 def test_one_change(path: str, value: Any, at: str, why: str) -> None:

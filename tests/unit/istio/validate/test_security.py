@@ -50,6 +50,11 @@ SELECTOR = {"matchLabels": {"app": "reviews"}}
         ("AuthorizationPolicy", {"rules": [{"from": [{"source": {"namespaces": [""]}}]}]}, "must not contain an empty value"),
         ("AuthorizationPolicy", {"rules": [{"when": [{"key": "a"}]}]}, "at least one of `values`"),
         ("AuthorizationPolicy", {"rules": [{"when": [{"values": ["a"]}]}]}, "`key` must not be empty"),
+        ("AuthorizationPolicy", {"rules": [{"when": [{"key": "request.headers[a]", "values": ["b"]}]}]}, ""),
+        ("AuthorizationPolicy", {"rules": [{"when": [{"key": "request.headers", "values": ["b"]}]}]}, "should have format a[b]"),
+        ("AuthorizationPolicy", {"rules": [{"when": [{"key": "source.port", "values": ["b"]}]}]}, "unknown attribute"),
+        ("AuthorizationPolicy", {"rules": [{"when": [{"key": "source.ip", "values": ["b"]}]}]}, "bad IP address (b)"),
+        ("AuthorizationPolicy", {"rules": [{"when": [{"key": "destination.port", "notValues": ["b"]}]}]}, "bad port (b)"),
         (
             "AuthorizationPolicy",
             {"rules": [{"from": [{"source": {"serviceAccounts": ["a"], "namespaces": ["b"]}}]}]},

@@ -186,11 +186,16 @@ def test_header_names_of_requests_and_responses(name: str, written: bool, change
 
 @pytest.mark.parametrize(
     ("name", "fine"),
-    [("x-a", True), ("x_a", True), ("x.a", False), (":path", False), ("@request.auth.claims.sub", True),
+    [("x-a", True), ("x_a", True), ("x.a", True), (":path", True), (":foo", False), ("@request.auth.claims.sub", True),
      ("@request.auth.claims[a]", True), ("@request.auth.claims", False), ("", False), ("x a", False)],
 )  # fmt: skip
 def test_matched_header_names(name: str, fine: bool) -> None:
     assert (values.matched_header_name(name) is None) is fine
+
+
+@pytest.mark.parametrize(("name", "fine"), [("X-User", True), ("x_user", False), ("x.user", False), ("", False)])
+def test_header_names_that_istio_makes(name: str, fine: bool) -> None:
+    assert (values.plain_header_name(name) is None) is fine
 
 
 @pytest.mark.parametrize(

@@ -161,11 +161,23 @@ def test_labels_are_text() -> None:
     assert finding.path == "metadata.labels.a"
 
 
-def test_dry_run_is_for_authorization_policies() -> None:
-    note = {"istio.io/dry-run": "true"}
-    assert refusals(istio("AuthorizationPolicy", {}, annotations=note)) == []
-    (finding,) = refusals(istio("PeerAuthentication", {}, annotations=note))
-    assert "default/it has unsupported annotation istio.io/dry-run" in finding.message
+@pytest.mark.parametrize(
+    ("kind", "spec", "value", "why"),
+    [
+        ("AuthorizationPolicy", {}, "true", ""),
+        ("AuthorizationPolicy", {}, "maybe", "with invalid value (maybe)"),
+        ("AuthorizationPolicy", {"action": "AUDIT"}, "true", "only supports action ALLOW/DENY, found action AUDIT"),
+        ("PeerAuthentication", {}, "true", "default/it has unsupported annotation istio.io/dry-run"),
+    ],
+)
+def test_dry_run_is_for_authorization_policies(kind: str, spec: Any, value: str, why: str) -> None:
+    found = refusals(istio(kind, spec, annotations={"istio.io/dry-run": value}))
+    assert [why in finding.message for finding in found] == [True] * bool(why)
+
+
+def test_a_reserved_annotation_is_all_istio_speaks_of() -> None:
+    (finding,) = refusals(istio("Sidecar", {}, annotations={"internal.istio.io/parents": "a"}))
+    assert "this may not be set by users" in finding.message
 
 
 def test_unknown_fields_are_taken() -> None:

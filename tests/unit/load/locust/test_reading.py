@@ -43,9 +43,7 @@ def test_nothing_is_there_before_the_files_are(recorded: Recorded) -> None:
     assert recorded.started_before(10) == (0, False)
 
 
-def test_requests_are_in_scheduled_order_whatever_the_order_of_their_ends(
-    recorded: Recorded, write: Callable[..., None]
-) -> None:
+def test_requests_are_in_scheduled_order_whatever_the_order_of_their_ends(recorded: Recorded, write: Callable[..., None]) -> None:
     for batch in ([3, 1], [2], [7, 9, 8], [5, 6, 4], [10]):
         write(*batch)
         scheduled = list(recorded.samples()["scheduled"])
