@@ -28,5 +28,5 @@ def test_version_3_shows_reviews_although_ratings_is_slow(inject: Inject, load: 
         during = traffic.window("2s")
 
     expect(during).to_return(containing="Reviewer1", at_least="95%")
-    # The application gives up after 2.5 s (flag DC): no policy of the mesh is involved.
-    expect(during.edge("reviews:v3 -> ratings")).to_time_out_within("2.6s")
+    # The application gives up after 2.5 s (flag DC), before productpage does after 3 s: no policy of the mesh is involved.
+    expect(during.edge("reviews:v3 -> ratings")).to_time_out_within("3s")

@@ -12,6 +12,7 @@ from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -50,17 +51,25 @@ def test_what_is_not_run_is_rare() -> None:
 def test_yaml_is_what_it_seems(snippet: Snippet, tmp_path: Path, runs: Callable[[str], None]) -> None:
     documents = list(yaml.safe_load_all(snippet.text))
     if documents[0].keys() <= TOPOLOGY_KEYS:
-        (tmp_path / "chaos.yaml").write_text(yaml.safe_dump({**BASE, **documents[0]}))
-        topology.load(tmp_path / "chaos.yaml")
+        _load({**BASE, **documents[0]}, tmp_path / "here")
     elif "apiVersion" in documents[0]:
-        findings = lint(read_text(snippet.text, tmp_path / "manifests.yaml"), mesh_config=None)
+        findings = lint(list(read_text(snippet.text, tmp_path)), mesh_config=None)
         assert [finding for finding in findings if finding.level is Level.ERROR] == []
     else:
         for command in _steps(documents[0]):
             runs(command)
 
 
-def _steps(workflow: dict[str, dict[str, dict[str, list[dict[str, str]]]]]) -> Iterator[str]:
+def _load(raw: dict[str, Any], folder: Path) -> None:
+    """As a file, with everything there that it names."""
+    local = raw["local"]
+    for named_path in [".", *local["manifests"], *(w.get("cwd", ".") for w in local.get("workloads", {}).values())]:
+        (folder / named_path).mkdir(parents=True, exist_ok=True)
+    (folder / "chaos.yaml").write_text(yaml.safe_dump(raw))
+    topology.load(folder / "chaos.yaml")
+
+
+def _steps(workflow: dict[str, Any]) -> Iterator[str]:
     """The commands of a CI job."""
     found = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     assert found

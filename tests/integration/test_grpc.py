@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -169,15 +171,15 @@ class Own:
     def __init__(self, caller: Caller, experiment: Experiment) -> None:
         self._caller = caller
         self._mark = experiment.mark.flow(1)
-        self._sequence = 0
+        self._sequence = count(1)
 
     def greet(self, service: str, method: str = "/test.Greeter/Greet", **metadata: str) -> Called:
-        self._sequence += 1
-        marked = {name.replace("-", "_"): value for name, value in self._mark.headers(self._sequence).items()}
+        marked = {name.replace("-", "_"): value for name, value in self._mark.headers(next(self._sequence)).items()}
         return greet(self._caller, service, method, **marked, **metadata)
 
-    def statuses(self, service: str, count: int) -> list[int]:
-        return [self.greet(service).answer.status for _ in range(count)]
+    def statuses(self, service: str, calls: int) -> list[int]:
+        with ThreadPoolExecutor(8) as threads:
+            return [called.answer.status for called in threads.map(self.greet, [service] * calls)]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from chaos.istio.findings import Finding
 
 __all__ = ["advise"]
 
-_ADVISERS = (*routes.ADVISERS, ejection.ejection, paths.timeouts, paths.retries)
+_ADVISERS = (*routes.ADVISERS, ejection.ejection, paths.paths)
 
 
 def advise(cluster: Cluster) -> list[Finding]:

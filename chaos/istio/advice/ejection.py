@@ -63,6 +63,6 @@ def _replicas(cluster: Cluster, service: Service, labels: Mapping[str, str]) -> 
     """0 if it cannot be known: behind DNS names, or where no manifest makes the pods."""
     if service.resolution not in _COUNTED:
         return 0
-    pods = cluster.world.pods_with(service.namespace, service.selector) if service.selector else ()
+    pods = cluster.selected({**service.selector, **labels}, service.namespace) if service.selector else []
     inline = (endpoint.get("labels") or {} for endpoint in service.endpoints)
-    return sum(pod.has(labels) for pod in pods) + sum(labels.items() <= endpoint.items() for endpoint in inline)
+    return len(pods) + sum(labels.items() <= endpoint.items() for endpoint in inline)

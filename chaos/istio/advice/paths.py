@@ -49,9 +49,15 @@ class _Hop:
 _Graph = Mapping[_Hop, list[_Hop]]
 
 
-def timeouts(cluster: Cluster) -> Iterator[Finding]:
+def paths(cluster: Cluster) -> Iterator[Finding]:
+    graph = _graph(cluster)
+    yield from _timeouts(graph)
+    yield from _retries(graph)
+
+
+def _timeouts(graph: _Graph) -> Iterator[Finding]:
     """CHAOS0010"""
-    for outer, following in _among(_graph(cluster), lambda hop: hop.rule.has("timeout")).items():
+    for outer, following in _among(graph, lambda hop: hop.rule.has("timeout")).items():
         for inner in following:
             shorter, longer = outer.rule["timeout"], inner.rule["timeout"]
             if shorter < longer:
@@ -62,12 +68,12 @@ def timeouts(cluster: Cluster) -> Iterator[Finding]:
                 yield inner.service.finding("CHAOS0010", Level.WARNING, why, *inner.rule.at("timeout"))
 
 
-def retries(cluster: Cluster) -> Iterator[Finding]:
+def _retries(graph: _Graph) -> Iterator[Finding]:
     """CHAOS0011"""
-    graph = _among(_graph(cluster), lambda hop: hop.tries > 1)
+    retrying = _among(graph, lambda hop: hop.tries > 1)
     worst: dict[_Hop, list[_Hop]] = {}
-    for start in graph:
-        for chain in _chains(graph, [start]):
+    for start in retrying:
+        for chain in _chains(retrying, [start]):
             if len(chain) > 1 and _requests(chain) > _requests(worst.get(chain[-1], [])):
                 worst[chain[-1]] = chain
     for last, chain in worst.items():
@@ -89,7 +95,14 @@ def _graph(cluster: Cluster) -> _Graph:
         _Hop(service, rule, frozenset(_callers(cluster, service, rule, listed)), frozenset(_callees(cluster, service, rule)))
         for service, rule in rules(cluster)
     ]
-    return {hop: [other for other in hops if other is not hop and hop.callees & other.callers] for hop in hops}
+    calls: dict[Pod, list[_Hop]] = defaultdict(list)
+    for hop in hops:
+        for pod in hop.callers:
+            calls[pod].append(hop)
+    return {
+        hop: list(dict.fromkeys(other for pod in hop.callees for other in calls.get(pod, ()) if other is not hop))
+        for hop in hops
+    }
 
 
 def _among(graph: _Graph, wanted: Callable[[_Hop], bool]) -> _Graph:
@@ -123,7 +136,7 @@ def _callees(cluster: Cluster, service: Object, rule: Message) -> Iterator[Pod]:
         labels = _subset_labels(cluster, host, share["destination"]["subset"])
         for found in cluster.world.services_by_host.get(host, ()):
             if found.selector:
-                yield from cluster.world.pods_with(found.namespace, {**found.selector, **labels})
+                yield from cluster.selected({**found.selector, **labels}, found.namespace)
 
 
 def _subset_labels(cluster: Cluster, host: str, name: str) -> Mapping[str, str]:

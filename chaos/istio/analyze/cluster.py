@@ -89,7 +89,16 @@ class Cluster:
 
     def selected(self, labels: Mapping[str, str], namespace: str | None = None) -> list[Pod]:
         """Every pod that carries `labels`; without labels that is every pod."""
-        return [pod for pod in self.pods if namespace in (None, pod.namespace) and pod.has(labels)]
+        candidates = min((self._pods_by_label.get(pair, []) for pair in labels.items()), key=len, default=self.pods)
+        return [pod for pod in candidates if namespace in (None, pod.namespace) and pod.has(labels)]
+
+    @cached_property
+    def _pods_by_label(self) -> Mapping[tuple[str, str], list[Pod]]:
+        by_label: dict[tuple[str, str], list[Pod]] = defaultdict(list)
+        for pod in self.pods:
+            for pair in pod.labels.items():
+                by_label[pair].append(pod)
+        return by_label
 
     def in_mesh(self, pod: Pod) -> bool:
         """Has it a sidecar? A pod that a Deployment will make counts as injected unless it says otherwise."""
