@@ -13,7 +13,7 @@ from chaos.run.journal import process_start
 
 PROC = Path("/proc")
 RUN_VARIABLE = "ISTIO_CHAOS_RUN"
-"""In the environment of every process of a run: finds children that died before they were journalled."""
+"""In the environment of every process of a mesh, with its runner's name: finds children that were not yet journalled."""
 
 
 def end_groups(groups: Mapping[int, int], *, grace: float = 2.0) -> list[int]:
@@ -28,9 +28,9 @@ def end_groups(groups: Mapping[int, int], *, grace: float = 2.0) -> list[int]:
     return alive
 
 
-def stragglers(run: str) -> dict[int, int]:
-    """Process groups of this machine whose environment names the run (Linux; elsewhere none)."""
-    mark = f"{RUN_VARIABLE}={run}".encode()
+def stragglers(runner: str) -> dict[int, int]:
+    """Process groups of this machine whose environment names this process of a run, and no other of it (Linux; elsewhere none)."""
+    mark = f"{RUN_VARIABLE}={runner}".encode()
     found: dict[int, int] = {}
     for entry in _processes():
         with suppress(OSError, ValueError):

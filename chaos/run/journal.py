@@ -18,18 +18,24 @@ from typing import Any
 from chaos.run import state
 
 
+def runner(run: str, pid: int) -> str:
+    """One process of a run: names its journal, and stands in the environment of every child that it starts for a mesh."""
+    return f"{run}-{pid}"
+
+
 class Journal:
     """Append-only; every entry is on the disk when its method returns. Thread-safe."""
 
     def __init__(self, path: Path, run: str) -> None:
         self.path = path
+        self.runner = runner(run, os.getpid())
         self._lock = threading.Lock()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._write({"run": run, "pid": os.getpid(), "started": process_start(os.getpid())})
 
     @classmethod
     def opened(cls, run: str) -> Journal:
-        return cls(state.folder() / f"{run}-{os.getpid()}.journal", run)
+        return cls(state.folder() / f"{runner(run, os.getpid())}.journal", run)
 
     def mesh(self, kind: str, name: str) -> None:
         self._write({"mesh": {"kind": kind, "name": name}})
@@ -77,6 +83,10 @@ class Left:
     """Process group -> start time of its leader, so that a reused number is never ended."""
     folders: list[Path] = field(default_factory=list)
     objects: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def runner(self) -> str:
+        return runner(self.run, self.pid)
 
 
 def left(path: Path) -> Left:

@@ -33,7 +33,7 @@ def open_run(kind: str, topology: Topology, options: RunOptions) -> Run:
 def _local(run: Run) -> Mesh:
     from chaos.mesh.local.mesh import LocalMesh
 
-    return LocalMesh.start(run.topology, folder=run.folder / _process(run) / "mesh", run=run.id, spawned=run.spawned)
+    return LocalMesh.start(run.topology, folder=run.folder / _process(run) / "mesh", run=run.journal.runner, spawned=run.spawned)
 
 
 def _locust(run: Run) -> Generator:

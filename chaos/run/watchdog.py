@@ -50,10 +50,10 @@ def undo(journal: Path) -> Left:
     found = left(journal)
     alive: list[int] = []
     # A child may have been started and not yet journalled, and one that is dying may have started another.
-    groups = {**stragglers(found.run), **found.groups}
+    groups = {**stragglers(found.runner), **found.groups}
     while ended := end_groups(groups, grace=GRACE):
         alive += ended
-        groups = stragglers(found.run)
+        groups = stragglers(found.runner)
     for folder in found.folders:
         shutil.rmtree(folder, ignore_errors=True)
     found.groups = {group: found.groups.get(group, 0) for group in alive}

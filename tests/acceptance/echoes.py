@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import chaos
@@ -23,6 +24,17 @@ def write(folder: Path, tests: str, *, topology: str = TOPOLOGY, manifests: str 
     (folder / "chaos.yaml").write_text(topology)
     (folder / "shop.yaml").write_text(manifests)
     (folder / "test_shop.py").write_text(tests)
+
+
+def running(state: Path) -> dict[int, str]:
+    """Processes that have this state folder in their environment, as all of a session have: pid -> command line."""
+    mark = f"XDG_STATE_HOME={state}".encode()
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # another user's, or gone meanwhile
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
 
 
 def environment(state: Path) -> dict[str, str]:

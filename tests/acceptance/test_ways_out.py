@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from chaos import clock
-from tests.acceptance.echoes import OPTIONS, environment, write
+from tests.acceptance.echoes import OPTIONS, environment, running, write
 
 PATIENCE = 60.0
 """Seconds until a test gives up; nothing takes that long when it works."""
@@ -63,14 +63,7 @@ class Session:
         return (self.folder / "output").read_text()
 
     def left(self) -> dict[int, str]:
-        """Processes that have our state folder in their environment: pid -> command line."""
-        mark = f"XDG_STATE_HOME={self.state}".encode()
-        found = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # another user's, or gone meanwhile
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        return found
+        return running(self.state)
 
     @property
     def journals(self) -> list[Path]:

@@ -26,7 +26,7 @@ pytest_chaos_mesh = fake_mesh({
     "productpage": Behaviour(calls=("details", "reviews"), patience="3s", tries=2, fallback=SORRY, body="Reviewer1"),
     "reviews:v2": Behaviour(calls=("ratings",), patience="10s", fallback=NO_STARS),
     "reviews:v3": Behaviour(calls=("ratings",), patience="2500ms", fallback=NO_STARS),
-    "front": Behaviour(calls=("back",)),
+    "front": Behaviour(calls=("back",), fallback="sorry"),
 })
 """
 OPTIONS = ("-p", "pytest_chaos", "-W", "error", "-p", "no:cacheprovider")

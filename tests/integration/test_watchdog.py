@@ -15,6 +15,7 @@ from chaos import clock
 from chaos.run import watchdog
 from chaos.run.ending import stragglers
 from chaos.run.journal import left, process_start
+from chaos.run.journal import runner as runner_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +29,7 @@ run, folder = sys.argv[1], Path(sys.argv[2])
 journal = Journal.opened(run)
 dog = watchdog.start(journal.path)
 journal.folder(folder)
-env = {**os.environ, "ISTIO_CHAOS_RUN": run}
+env = {**os.environ, "ISTIO_CHAOS_RUN": journal.runner}
 sleep = [sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"]
 known = subprocess.Popen(sleep, start_new_session=True, env=env, stdout=subprocess.PIPE)
 journal.spawned(known.pid, "known")
@@ -81,7 +82,7 @@ def test_whatever_ends_the_runner_nothing_of_it_is_left(state: Path, number: sig
     assert clock.poll(lambda: all(gone(pid, at) for pid, at in started.items()), deadline=deadline)
     assert not journal.exists()
     assert not (state / "mesh").exists()
-    assert stragglers(run) == {}
+    assert stragglers(runner_name(run, runner.pid)) == {}
 
 
 def test_a_next_run_sweeps_what_a_dead_watchdog_left(state: Path) -> None:

@@ -29,8 +29,8 @@ class _Hop:
 
     service: Object
     rule: Message
-    callers: frozenset[Pod]
-    callees: frozenset[Pod]
+    callers: tuple[Pod, ...]
+    callees: tuple[Pod, ...]
 
     @property
     def hosts(self) -> str:
@@ -56,32 +56,41 @@ def paths(cluster: Cluster) -> Iterator[Finding]:
 
 
 def _timeouts(graph: _Graph) -> Iterator[Finding]:
-    """CHAOS0010"""
+    """CHAOS0010, once per rule: with the caller that is least patient."""
+    hastiest: dict[_Hop, _Hop] = {}
     for outer, following in _among(graph, lambda hop: hop.rule.has("timeout")).items():
         for inner in following:
-            shorter, longer = outer.rule["timeout"], inner.rule["timeout"]
-            if shorter < longer:
-                why = (
-                    f"calls to {inner.hosts} may take {proto(longer)}, but whoever makes them is itself waited for only "
-                    f"{proto(shorter)} ({outer.place}): work goes on that nobody waits for any more"
-                )
-                yield inner.service.finding("CHAOS0010", Level.WARNING, why, *inner.rule.at("timeout"))
+            hastiest[inner] = min(hastiest.get(inner, outer), outer, key=lambda hop: hop.rule["timeout"])
+    for inner, outer in hastiest.items():
+        shorter, longer = outer.rule["timeout"], inner.rule["timeout"]
+        if shorter < longer:
+            why = (
+                f"calls to {inner.hosts} may take {proto(longer)}, but whoever makes them is itself waited for only "
+                f"{proto(shorter)} ({outer.place}): work goes on that nobody waits for any more"
+            )
+            yield inner.service.finding("CHAOS0010", Level.WARNING, why, *inner.rule.at("timeout"))
 
 
 def _retries(graph: _Graph) -> Iterator[Finding]:
     """CHAOS0011"""
-    retrying = _among(graph, lambda hop: hop.tries > 1)
-    worst: dict[_Hop, list[_Hop]] = {}
-    for start in retrying:
-        for chain in _chains(retrying, [start]):
-            if len(chain) > 1 and _requests(chain) > _requests(worst.get(chain[-1], [])):
-                worst[chain[-1]] = chain
-    for last, chain in worst.items():
-        why = (
-            f"one failing call can become {_requests(chain)} requests to {last.hosts}: {last.tries} tries here for every "
-            f"try of {' and of '.join(hop.place for hop in chain[:-1])}"
-        )
-        yield last.service.finding("CHAOS0011", Level.WARNING, why, *last.rule["retries"].at("attempts"))
+    for last, chain in _worst_chains(_among(graph, lambda hop: hop.tries > 1)).items():
+        if len(chain) > 1:
+            why = (
+                f"one failing call can become {_requests(chain)} requests to {last.hosts}: {last.tries} tries here for every "
+                f"try of {' and of '.join(hop.place for hop in chain[:-1])}"
+            )
+            yield last.service.finding("CHAOS0011", Level.WARNING, why, *last.rule["retries"].at("attempts"))
+
+
+def _worst_chains(graph: _Graph) -> Mapping[_Hop, list[_Hop]]:
+    """Hop -> the chain of at most so many hops that leads to it with the most requests, none of them twice."""
+    worst = {hop: [hop] for hop in graph}
+    for _ in range(_LONGEST_CHAIN - 1):
+        for hop, chain in list(worst.items()):
+            for following in graph[hop]:
+                if following not in chain and _requests([*chain, following]) > _requests(worst[following]):
+                    worst[following] = [*chain, following]
+    return worst
 
 
 def _requests(chain: list[_Hop]) -> int:
@@ -92,7 +101,12 @@ def _requests(chain: list[_Hop]) -> int:
 def _graph(cluster: Cluster) -> _Graph:
     listed = _listed_by_sidecars(cluster)
     hops = [
-        _Hop(service, rule, frozenset(_callers(cluster, service, rule, listed)), frozenset(_callees(cluster, service, rule)))
+        _Hop(
+            service,
+            rule,
+            callers=tuple(dict.fromkeys(_callers(cluster, service, rule, listed))),
+            callees=tuple(dict.fromkeys(_callees(cluster, service, rule))),
+        )
         for service, rule in rules(cluster)
     ]
     calls: dict[Pod, list[_Hop]] = defaultdict(list)
@@ -100,8 +114,7 @@ def _graph(cluster: Cluster) -> _Graph:
         for pod in hop.callers:
             calls[pod].append(hop)
     return {
-        hop: list(dict.fromkeys(other for pod in hop.callees for other in calls.get(pod, ()) if other is not hop))
-        for hop in hops
+        hop: list(dict.fromkeys(other for pod in hop.callees for other in calls.get(pod, ()) if other is not hop)) for hop in hops
     }
 
 
@@ -119,14 +132,6 @@ def _beyond(graph: _Graph, hop: _Hop, wanted: Callable[[_Hop], bool]) -> list[_H
             seen[following] = None
             waiting += [] if wanted(following) else graph[following]
     return [following for following in seen if wanted(following)]
-
-
-def _chains(graph: _Graph, chain: list[_Hop]) -> Iterator[list[_Hop]]:
-    yield chain
-    if len(chain) < _LONGEST_CHAIN:
-        for following in graph[chain[-1]]:
-            if following not in chain:
-                yield from _chains(graph, [*chain, following])
 
 
 # --------------------------------------------------------------------------------------------------------------- pods

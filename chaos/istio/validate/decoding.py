@@ -22,6 +22,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from chaos.istio import durations
@@ -208,6 +209,7 @@ class Decoder:
         return Message(self, kind, (*path, json_name(field)), present=False)
 
 
+@cache
 def json_name(field: str) -> str:
     """protoc's JSON name: `per_try_timeout` -> `perTryTimeout`, `consecutive_5xx_errors` -> `consecutive5xxErrors`."""
     head, *rest = field.split("_")
