@@ -68,7 +68,10 @@ def _could_fail(claim: Claim[S], subject: S, where: str, allow_vacuous: bool) ->
 
 
 def _verdict(claim: Claim[S], subject: S, judged: Judgement, warnings: Sequence[str] = ()) -> Verdict:
-    cause = "" if judged.outcome is Outcome.HELD else explanation.likely_cause(subject, judged.culprits)
+    violated = judged.outcome is Outcome.VIOLATED
+    # Where nothing went wrong there is nothing to explain; what did go wrong could fail.
+    told = violated or (judged.outcome is Outcome.INCONCLUSIVE and judged.figures.get("bad") != 0)
+    cause = explanation.likely_cause(subject, judged.culprits) if told else ""
     return Verdict(
         claim=claim.text,
         subject=subject.name,
@@ -77,7 +80,7 @@ def _verdict(claim: Claim[S], subject: S, judged: Judgement, warnings: Sequence[
         reason=judged.reason or cause,
         details=(
             *([cause] if cause and judged.reason else []),
-            *warnings,
+            *([] if violated else warnings),
             *judged.details,
             *explanation.details(subject, judged.culprits),
         ),

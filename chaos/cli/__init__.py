@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "sweep": "chaos.cli.sweep",
     "translate": "chaos.cli.translate",
 }
-USAGE = 4
+INTERRUPTED, USAGE = 2, 4
 # The first class that an error is an instance of decides.
 _EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.UndoFailed, 16),
@@ -58,6 +58,8 @@ def _our_exit_codes() -> Iterator[None]:
     """Our errors become messages without a traceback; a wrong use is 4, since 2 means interrupted."""
     try:
         yield
+    except (KeyboardInterrupt, click.Abort) as interrupted:
+        raise click.exceptions.Exit(INTERRUPTED) from interrupted
     except click.UsageError as error:
         error.show()
         raise click.exceptions.Exit(USAGE) from error

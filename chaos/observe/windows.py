@@ -226,13 +226,15 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
         private = private_calls(streams, observed.paths, lambda stream: _armed(stream, observed))
         plain = sidecar_calls(streams, observed.pods, observed.callee_host)
         calls = sorted([*private, *plain], key=lambda call: call.started)
+        # Bystanders go the plain way, where nothing of the private path's own happens to them.
+        privately = bool(observed.paths) and not (plain and not private)
         proofs = [self._proof(i, calls) for i in self._live if i.request.edge == observed.edge]
         return EdgeEvidence(
             edge=observed.edge,
-            source="private path" if observed.paths else "access log",
+            source="private path" if privately else "access log",
             calls=tuple(calls),
             proof=min(proofs, key=lambda p: p.proven, default=None),
-            ejections=self._ejections.get(observed.edge),
+            ejections=self._ejections.get(observed.edge) if privately else None,
             policy=observed.policy,
             policy_timeout=observed.policy_timeout,
             declared_retries=observed.declared_retries,

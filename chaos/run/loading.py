@@ -145,8 +145,10 @@ def _address(target: str, mesh: Mesh, topology: Topology) -> tuple[Address, str]
     namespace = rest.split(".")[0] if rest else mesh.default_namespace
     found = find_service(Party(name, namespace), mesh.services(), mesh.default_namespace)
     if not topology.allow.namespace(found.namespace):
+        listed = ", ".join([*topology.allow.namespaces, found.namespace])
         raise NotAllowed(
-            f"load on {target}: namespace {found.namespace} is not allowed; add it in {topology.file}: allow: {{namespaces: [...]}}"
+            f"load on {target}: namespace {found.namespace} is not allowed; "
+            f"add it in {topology.file}: allow: {{namespaces: [{listed}]}}"
         )
     port = url.port or 80
     protocols = {p.number: p.protocol for p in found.ports if not p.http}

@@ -165,3 +165,10 @@ class TestCause:
 
         assert verdict.reason == "too few"
         assert verdict.details[0] == self.CAUSE
+
+    def test_an_undecided_one_in_which_nothing_went_wrong_needs_none(self, evidence: WindowEvidence):
+        class TooFew(Told):
+            def judge(self, subject: WindowSubject, levels: Levels) -> Judgement:
+                return Judgement(outcome=Outcome.INCONCLUSIVE, summary="3 of 3", reason="too few", figures={"bad": 0})
+
+        assert self.CAUSE not in outcome_of(TooFew(), evidence).details
