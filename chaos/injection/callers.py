@@ -18,6 +18,10 @@ VOLATILE_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "s
 """Labels that Kubernetes gives to one generation or one pod of a workload: a selector must not hang on them."""
 
 
+ROOT_NAMESPACE = "istio-system"
+"""Istio's default `rootNamespace`: EnvoyFilters there concern proxies of every namespace."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callers:
     """The pods of one workload, which share one EnvoyFilter pair."""
@@ -124,8 +128,9 @@ def _workload(edge: Edge, namespace: str, name: str, chosen: Sequence[Pod], ever
     mine = tuple(pod for pod in chosen if (pod.namespace, pod.workload) == (namespace, name))
     labels = dict(set.intersection(*(set(pod.labels.items()) for pod in mine)))
     labels = {key: value for key, value in sorted(labels.items()) if key not in VOLATILE_LABELS}
-    # A selector in the mesh's root namespace would act everywhere, so pods of every namespace are looked at.
-    strangers = [pod for pod in everyone if pod.matches(labels) and pod not in mine and pod.namespace == namespace]
+    # A selector in the mesh's root namespace acts everywhere: there, pods of every namespace count.
+    reach = [pod for pod in everyone if namespace in (pod.namespace, ROOT_NAMESPACE)]
+    strangers = [pod for pod in reach if pod.matches(labels) and pod not in mine]
     if not labels or strangers:
         also = f"also select {strangers[0].id}" if strangers else "are missing"
         raise Refused(f"{edge}: the labels of {namespace}/{name} {also}; give its pod template a label of its own, such as app")

@@ -14,6 +14,7 @@ Before: `callers`. After: `switch` makes the route into the path, `objects` wrap
 from __future__ import annotations
 
 import copy
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,15 @@ Json = dict[str, Any]
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 TYPE = "type.googleapis.com/"
 
+COPIED_FILTERS = frozenset({"envoy.filters.http.cors", "envoy.filters.http.fault"})
+"""Per-route filter configuration that is understood: cors runs where its route is, a fault of the owner is refused apart."""
+
+HOST_LEVEL = frozenset({
+    "request_mirror_policies", "hedge_policy", "typed_per_filter_config", "request_headers_to_add", "request_headers_to_remove",
+    "response_headers_to_add", "response_headers_to_remove", "rate_limits", "matcher", "cors", "require_tls",
+})  # fmt: skip
+"""What a virtual host says for all of its routes, ours included. istiod writes none of these for a sidecar."""
+
 COPIED_CLUSTER_FIELDS = (
     "connect_timeout", "per_connection_buffer_limit_bytes", "lb_policy", "lb_subset_config", "least_request_lb_config",
     "round_robin_lb_config", "ring_hash_lb_config", "maglev_lb_config", "load_balancing_policy", "health_checks",
@@ -39,6 +49,17 @@ COPIED_CLUSTER_FIELDS = (
     "common_lb_config", "upstream_connection_options", "track_cluster_stats", "ignore_health_on_host_removal",
 )  # fmt: skip
 """What of a cluster is policy. Not: how its hosts are found, how they are reached (TLS), what its statistics are called."""
+
+FAILURES_RETRIED: Mapping[str, tuple[str, ...]] = {
+    "connect-failure": ("connect-failure",),
+    "reset": ("connect-failure", "reset"),
+    "5xx": ("connect-failure", "reset"),
+    "gateway-error": ("connect-failure", "reset"),
+    # Of a reset nobody can tell afterwards whether the request had gone out; of a failed connection everybody can.
+    "reset-before-request": ("connect-failure",),
+}
+"""Words of retry_on -> the failures they retry. Not `refused-stream`: that a reset was a refusal is no longer seen behind our
+listener, and taking every reset for one would repeat requests that the callee has had."""
 
 FAILURE_FLAGS = {"connect-failure": ("UF",), "reset": ("UC", "UR", "LR")}
 """What the first router behind our listener turns into a 503, by the retry_on word that would have seen the failure itself."""
@@ -115,13 +136,15 @@ def copy_source(configuration: Configuration, virtual_host: str, edge: Edge) -> 
     endpoints = {
         e["cluster_name"]: e.get("endpoints", []) for e in configuration.endpoints if e["cluster_name"] in _service_names(clusters)
     }
+    found = {
+        name: endpoints.get(_service_name(c), c.get("load_assignment", {}).get("endpoints", []))
+        for name, c in sorted(clusters.items())
+    }
+    _check_addresses(edge, found)
     return {
         "virtual_host": host,
         "clusters": {name: clusters[name] for name in sorted(clusters)},
-        "endpoints": {
-            name: endpoints.get(_service_name(c), c.get("load_assignment", {}).get("endpoints", []))
-            for name, c in sorted(clusters.items())
-        },
+        "endpoints": found,
         "filters": _filters_for(configuration, virtual_host, host),
     }
 
@@ -142,7 +165,10 @@ def _virtual_host(configuration: Configuration, name: str, edge: Edge) -> Json:
 def _check_routes(edge: Edge, host: Mapping[str, Any]) -> None:
     if not host["routes"]:
         raise Refused(f"{edge}: {host['name']} has no routes in the caller's proxy")
+    for key in sorted(HOST_LEVEL & host.keys()):
+        raise Refused(f"{edge}: {host['name']} has {key} of its own, which would act twice, before and on the private path")
     for route in host["routes"]:
+        _check_route(edge, route)
         fault = route.get("typed_per_filter_config", {}).get("envoy.filters.http.fault")
         if fault and fault.keys() - {"@type"}:
             owner = route.get("metadata", {}).get("filter_metadata", {}).get("istio", {}).get("config", "a VirtualService")
@@ -150,6 +176,24 @@ def _check_routes(edge: Edge, host: Mapping[str, Any]) -> None:
                 f"{edge}: route {route.get('name', '?')!r} already has a fault of its owner ({owner}); "
                 "take it away first, or wait for its end"
             )
+
+
+def _check_route(edge: Edge, route: Mapping[str, Any]) -> None:
+    name, action = route.get("name", "?"), route.get("route")
+    if action is not None and "cluster" not in action and not _weighted(action):
+        raise Refused(f"{edge}: route {name!r} finds its cluster in a way that cannot be copied ({', '.join(sorted(action))})")
+    if any("cluster_header" in weighted for weighted in _weighted(action or {})):
+        raise Refused(f"{edge}: route {name!r} takes a cluster's name from a header, which cannot be copied")
+    if any("connection_properties" in policy for policy in (action or {}).get("hash_policy", ())):
+        raise Refused(f"{edge}: route {name!r} chooses hosts by the caller's address, which is not seen on the private path")
+    if unknown := sorted(set(route.get("typed_per_filter_config", {})) - COPIED_FILTERS):
+        raise Refused(f"{edge}: route {name!r} configures {unknown[0]}, which would run twice, before and on the private path")
+    if {"dynamic_metadata", "filter_state"} & route.get("match", {}).keys():
+        raise Refused(f"{edge}: route {name!r} matches what filters found out, which is not known on the private path")
+
+
+def _weighted(action: Mapping[str, Any]) -> list[Json]:
+    return list(action.get("weighted_clusters", {}).get("clusters", []))
 
 
 def _check_clusters(edge: Edge, clusters: Mapping[str, Json]) -> None:
@@ -195,6 +239,19 @@ def _filters_for(configuration: Configuration, virtual_host: str, host: Mapping[
     return []
 
 
+def _check_addresses(edge: Edge, endpoints: Mapping[str, Sequence[Json]]) -> None:
+    for name, localities in endpoints.items():
+        for endpoint in (e for locality in localities for e in locality.get("lb_endpoints", [])):
+            socket = endpoint.get("endpoint", {}).get("address", {}).get("socket_address", {})
+            try:
+                ipaddress.ip_address(socket.get("address", ""))
+            except ValueError:
+                raise Refused(
+                    f"{edge}: {name} has the host {socket.get('address') or 'of a pipe'!r}, which is no IP address: "
+                    "hosts that Envoy looks up by name cannot be copied"
+                ) from None
+
+
 def _replicas(endpoints: Mapping[str, Sequence[Json]]) -> tuple[str, ...]:
     found = {_address(e): None for localities in endpoints.values() for loc in localities for e in loc.get("lb_endpoints", [])}
     return tuple(sorted(found))
@@ -211,6 +268,8 @@ def _call_listener(name: str, copied: Json, names: Mapping[str, str]) -> Json:
     host["name"] = f"{name}.call"  # the callee's own name stays unique in a dump of this proxy
     host["domains"] = ["*"]
     host["response_headers_to_remove"] = [*host.get("response_headers_to_remove", []), HEADER_FAILURE]
+    if "retry_policy" in host:
+        _see_failures(host["retry_policy"])
     for route in host["routes"]:
         _to_private(route.get("route", {}), names)
     manager = _manager(f"{name}.call", access_log(name, "call"), [caller_side(), *copied["filters"], _router()])
@@ -219,6 +278,8 @@ def _call_listener(name: str, copied: Json, names: Mapping[str, str]) -> Json:
 
 
 def _to_private(action: Json, names: Mapping[str, str]) -> None:
+    # A mirror would get our headers as well, and it tells nothing of the policy: own traffic is not mirrored.
+    action.pop("request_mirror_policies", None)
     if "cluster" in action:
         action["cluster"] = names[action["cluster"]]
     for weighted in action.get("weighted_clusters", {}).get("clusters", []):
@@ -230,8 +291,7 @@ def _to_private(action: Json, names: Mapping[str, str]) -> None:
 def _see_failures(retry: Json) -> None:
     """Let the copied retry policy see connect failures and resets, which reach it as a 503 of our own listener."""
     conditions = [c.strip() for c in retry.get("retry_on", "").split(",") if c.strip()]
-    kinds = {"connect-failure": "connect-failure", "reset": "reset", "reset-before-request": "reset", "refused-stream": "reset"}
-    seen = sorted({kinds[c] for c in conditions if c in kinds} | ({"connect-failure"} if "reset" in conditions else set()))
+    seen = sorted({kind for condition in conditions for kind in FAILURES_RETRIED.get(condition, ())})
     if not seen:
         return
     if "retriable-headers" not in conditions:
@@ -287,7 +347,7 @@ def _replica_chain(name: str, index: int, replica: str, cluster: str) -> Json:
         "route": {"cluster": cluster, "timeout": "0s"},
     }
     router = _router()
-    # The policy's own router has set what the application is to see (x-envoy-expected-rq-timeout-ms, attempt count).
+    # The policy's own router has counted the attempts. It costs the application x-envoy-expected-rq-timeout-ms.
     router["typed_config"]["suppress_envoy_headers"] = True
     manager = _manager(f"{name}.attempt", access_log(name, "attempt", host=replica), [callee_side(index), router])
     manager["route_config"] = {
@@ -333,25 +393,31 @@ def _private_endpoint(name: str, endpoint: Mapping[str, Any]) -> Json:
     kept = {key: endpoint[key] for key in ("health_status", "load_balancing_weight") if key in endpoint}
     return {
         "endpoint": {"address": _internal(f"{name}.attempt", address)},
-        "metadata": {"filter_metadata": {"envoy.filters.listener.original_dst": {"local": address}}},
+        "metadata": {
+            "filter_metadata": {
+                "envoy.filters.listener.original_dst": {"local": address},
+                # Consistent hashing goes by the address of a host, and ours are internal ones.
+                "envoy.lb": {"hash_key": address, **endpoint.get("metadata", {}).get("filter_metadata", {}).get("envoy.lb", {})},
+            }
+        },
         **kept,
     }
 
 
 def _direct_cluster(name: str, copied: Json, replica: str) -> Json:
     """How the real host is reached: connect timeout, HTTP options and TLS of the cluster that lists it."""
-    for original, source in copied["clusters"].items():
+    for index, (original, source) in enumerate(copied["clusters"].items()):
         for locality in copied["endpoints"][original]:
             for endpoint in locality.get("lb_endpoints", []):
                 if _address(endpoint) == replica:
-                    return _direct_of(name, source, endpoint)
+                    return _direct_of(f"{name}.direct.{index}", source, endpoint)
     raise KeyError(replica)  # pragma: no cover - replicas come from these very endpoints
 
 
 def _direct_of(name: str, source: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Json:
     suffix, socket = _transport_socket(source, endpoint)
     cluster: Json = {
-        "name": f"{name}.direct{suffix}",
+        "name": f"{name}{suffix}",
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": source.get("connect_timeout", "10s"),

@@ -97,7 +97,8 @@ def _route(path: str, conditions: Sequence[Json], live: Live | None) -> Json:
         "name": path,
         "match": match,
         # Retries, timeouts and breakers are those of the copied routes behind this one.
-        "route": {"cluster": f"{path}.call", "timeout": "0s"},
+        # None of its own, lest it take the virtual host's.
+        "route": {"cluster": f"{path}.call", "timeout": "0s", "retry_policy": {"num_retries": 0}},
         "stat_prefix": path,
     }
     added = {HEADER_CALL: STREAM}

@@ -7,6 +7,7 @@ array slices. Texts (errors, names) and responses (headers and bodies) are kept 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -92,7 +93,9 @@ class Samples:
 
     def between(self, start: int, end: int) -> Samples:
         """Requests scheduled in [start, end), monotonic ns."""
-        return self.where([start <= s < end for s in self.columns["scheduled"]])
+        scheduled = self.columns["scheduled"]
+        first, last = bisect_left(scheduled, start), bisect_left(scheduled, end)
+        return Samples({name: column[first:last] for name, column in self.columns.items()}, self.tables)
 
     def error(self, index: int) -> str:
         """Why request number `index` (position, not sequence) failed; empty if it did not."""

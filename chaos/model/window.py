@@ -26,6 +26,10 @@ Kind = Literal["steady", "fault", "bystander", "recovery"]
 """bystander: a fault was on that could not hit the requests of this load."""
 
 
+UNSENT_AT_MOST = 0.01
+"""Share of the scheduled requests that may be missing before the window says more of the generator than of the system."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """Was the fault of an injection really drawn and hit, as often as its percentage predicts? (verdicts.md rule 8)"""
@@ -227,6 +231,11 @@ class Window:
         if self._checked:
             if not len(evidence.samples):
                 raise Inconclusive(f"{self.name} saw no request; `.raw` reads its numbers unchecked")
+            if evidence.missing > UNSENT_AT_MOST * evidence.scheduled:
+                raise Inconclusive(
+                    f"{self.name}: {evidence.missing} of {evidence.scheduled} requests were not sent: the generator was late; "
+                    "`.raw` reads its numbers unchecked"
+                )
             if evidence.doubts:
                 raise Inconclusive(f"{self.name}: {evidence.doubts[0]}; `.raw` reads its numbers unchecked")
         return evidence

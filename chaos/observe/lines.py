@@ -51,7 +51,8 @@ class Log:
     def __init__(self, run: str, clock: Pairing) -> None:
         self._run = run.encode()
         self._prefix = run
-        self._clock = clock
+        self.clock = clock
+        """How wall-clock times of lines become ours."""
         self._started: dict[tuple[str, str], Stream] = {}
         """Under way, by (pod, stream)."""
         self._by_trace: dict[str, list[Stream]] = {}
@@ -73,10 +74,19 @@ class Log:
 
     def under_way(self, traces: set[str]) -> Iterator[Stream]:
         """Streams of these traces that were seen to start and not to end."""
-        for trace in traces:
-            for stream in self._by_trace.get(trace, ()):
-                if not stream.ended:
-                    yield stream
+        return (stream for stream in list(self._started.values()) if stream.trace in traces)
+
+    def forget(self, prefix: str) -> None:
+        """Drop the streams whose trace ids begin like this."""
+        for trace in [trace for trace in self._by_trace if trace.startswith(prefix)]:
+            del self._by_trace[trace]
+        for path, streams in list(self._by_path.items()):
+            kept = [stream for stream in streams if not stream.trace.startswith(prefix)]
+            if kept:
+                self._by_path[path] = kept
+            else:
+                del self._by_path[path]
+        self._started = {key: stream for key, stream in self._started.items() if not stream.trace.startswith(prefix)}
 
     def _take(self, pod: str, line: Mapping[str, Any]) -> None:
         trace = self._trace(line)
@@ -86,7 +96,7 @@ class Log:
         ends = line.get("event") != "DownstreamStart"
         stream = self._started.pop(key, None) if ends else None
         if stream is None:
-            stream = _started(pod, trace, line, self._clock)
+            stream = _started(pod, trace, line, self.clock)
             self._by_trace.setdefault(trace, []).append(stream)
             if stream.private_path:
                 self._by_path.setdefault(stream.private_path, []).append(stream)

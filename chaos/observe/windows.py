@@ -59,12 +59,27 @@ class Stretch:
     """Can an injection hit requests of this load at all?"""
 
 
-def _kind(stretch: Stretch, injections: Sequence[InjectionRecord]) -> Kind:
-    """steady before the first injection, fault (or bystander) while one is on, recovery after."""
-    live = [i for i in injections if _live(i, stretch.start, stretch.end)]
-    if live:
-        return "fault" if any(stretch.reached_by(i.request) for i in live) else "bystander"
+def _kind(stretch: Stretch, injections: Sequence[InjectionRecord], reaching: Sequence[InjectionRecord]) -> Kind:
+    """steady before the first injection, fault while one is on that reaches this load (else bystander), recovery after."""
+    if any(_live(i, stretch.start, stretch.end) for i in injections):
+        return "fault" if any(_live(i, stretch.start, stretch.end) for i in reaching) else "bystander"
     return "recovery" if any(i.written and i.written < stretch.end for i in injections) else "steady"
+
+
+def _goes_past(injection: InjectionRecord, stretch: Stretch, log: Log, edges: Sequence[ObservedEdge]) -> bool:
+    """Other loads of the experiment were hit meanwhile, so the injection acts; this one never calls on its edge."""
+    observed = next((each for each in edges if each.edge == injection.request.edge), None)
+    if observed is None:
+        return False
+    samples = stretch.samples.between(stretch.start, stretch.end)
+    own = (stream for n in samples["sequence"] for stream in log.streams(stretch.mark.trace_id(n)))
+    if any(stream.private_path in observed.paths for stream in own):
+        return False
+    return any(
+        stretch.start <= stream.started < stretch.end and injection.number in _armed(stream, observed)
+        for path in observed.paths
+        for stream in log.on(path)
+    )
 
 
 def gather(
@@ -78,8 +93,9 @@ def gather(
     steady: WindowEvidence | None,
 ) -> WindowEvidence:
     """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge)."""
-    kind = _kind(stretch, injections)
-    injections = [i for i in injections if stretch.reached_by(i.request)]
+    reaching = [i for i in injections if stretch.reached_by(i.request) and not _goes_past(i, stretch, log, edges)]
+    kind = _kind(stretch, injections, reaching)
+    injections = reaching
     scheduled = stretch.samples.between(stretch.start, stretch.end)
     clear = [not _in_transition(s, e, injections) for s, e in zip(scheduled["scheduled"], scheduled["ended"], strict=True)]
     samples = scheduled.where(clear)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from chaos import clock
 from chaos.mesh.port import Mesh
 from chaos.model.inventory import Pod
+from chaos.model.marks import Mark
 from chaos.observe.lines import Log, Stream
 
 
@@ -25,6 +26,8 @@ class LogReader:
         pods = self._pods()
         self._mesh.flush_logs(pods)
         with self._lock:
+            # Lines carry wall-clock times: a pairing of now, so that a step of the wall clock bends no later window.
+            self.log.clock = clock.Pairing.taken()
             for pod in pods:
                 data, self._offsets[pod.id] = self._mesh.read_log(pod, self._offsets.get(pod.id, 0))
                 self.log.feed(pod.id, data)
@@ -39,6 +42,11 @@ class LogReader:
 
         clock.poll(done, deadline=deadline, first=0.01, most=0.1)
         return list(self.log.under_way(wanted))
+
+    def forget(self, mark: Mark) -> None:
+        """Streams of an experiment that has ended."""
+        with self._lock:
+            self.log.forget(mark.digits)
 
     def _pods(self) -> Sequence[Pod]:
         return [pod for pod in self._mesh.pods() if pod.proxy]

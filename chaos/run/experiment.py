@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from chaos import clock
 from chaos.envoy.policy import together
-from chaos.errors import ChaosError, InvalidValue, Refused, UndoFailed
+from chaos.errors import ChaosError, ExperimentError, InvalidValue, Refused, UndoFailed
 from chaos.injection import side as sides
 from chaos.injection.callers import Ends, check_fault, ends
 from chaos.injection.private_path import PrivatePath
@@ -29,9 +28,10 @@ from chaos.model.marks import Mark
 from chaos.model.verdict import Ledger, Verdict
 from chaos.observe.windows import ObservedEdge
 from chaos.run.evidence import LogReader
-from chaos.run.guard import check_injection
-from chaos.run.injecting import Injection
+from chaos.run.guard import check_injection, check_namespaces
+from chaos.run.injecting import Injection, undone
 from chaos.run.paths import Paths
+from chaos.run.shield import shielded
 from chaos.run.traffic import Traffic
 from chaos.run.waiting import Alarm
 from chaos.run.watch import Watch
@@ -57,7 +57,7 @@ class Experiment:
         self._traffics: list[Traffic] = []
         self._loads = 0
         self._edges: dict[Edge, Ends] = {}
-        self._ejected: list[tuple[int, dict[Edge, int]]] = []
+        self._ending = False
         self.watcher = Watch(self)
         self._told = 0
 
@@ -109,6 +109,7 @@ class Experiment:
     def observe(self, edge: str | Edge) -> None:
         """From now on to the experiment's end the calls and attempts on this edge are counted on a private path."""
         found = self._ends(Edge.of(edge))
+        check_namespaces(found, self._run.topology)
         self._paths.stage(found)
         self._edges[found.edge] = found
 
@@ -143,6 +144,9 @@ class Experiment:
         self._run.emit(event)
 
     def remember(self, injection: Injection) -> None:
+        """Its undo is ours from now on. Raises ExperimentError when the end has begun, so that nothing is written after it."""
+        if self._ending:
+            raise ExperimentError(f"{injection.record}: the experiment has ended, and nothing would undo it")
         self._injections.append(injection)
 
     def remember_traffic(self, traffic: Traffic) -> None:
@@ -176,15 +180,10 @@ class Experiment:
             return None
         return self._observed(found)
 
-    def ejections(self, since: int) -> dict[Edge, int]:
-        """Hosts ejected on each private path since a moment (ns), as far as the counters were read then."""
+    def ejections(self) -> dict[Edge, int]:
+        """Hosts ejected on each private path so far; an edge whose proxies keep no such counter is absent."""
         seen = {edge: self._ejections_on(self._paths.of(found)) for edge, found in self._edges.items()}
-        before: dict[Edge, int] = {}
-        for moment, counts in self._ejected:
-            if moment <= since:
-                before = counts
-        self._ejected.append((clock.now(), seen))
-        return {edge: count - before.get(edge, 0) for edge, count in seen.items()}
+        return {edge: count for edge, count in seen.items() if count is not None}
 
     def tell_verdicts(self) -> None:
         """Emit the verdicts that were settled since last time."""
@@ -195,19 +194,26 @@ class Experiment:
     # -- its end
     def finish(self) -> None:
         """Undo, prove, stop, take away. Raises what could not be done, as one group, after everything was tried."""
+        self._ending = True
         failures: list[Exception] = []
-        self.watcher.stop()
-        for injection in reversed(self._injections):
-            _try(injection.undo, failures)
-        for traffic in self._traffics:
-            _try(traffic.stop, failures)
-        if not any(isinstance(failure, UndoFailed) for failure in failures):
-            _try(self._paths.remove, failures)
+        with shielded(f"undoing {self.name}"):
+            self.watcher.stop()
+            for injection in reversed(self._injections):
+                _try(injection.undo, failures)
+            for traffic in self._traffics:
+                _try(traffic.stop, failures)
+            if not any(isinstance(failure, UndoFailed) for failure in failures):
+                _try(self._remove_paths, failures)
+            self._run.reader.forget(self.mark)
         self.tell_verdicts()
         if failures:
             raise failures[0] if len(failures) == 1 else ExceptionGroup(f"{self.name}: its end", failures)
 
     # -- in detail
+    def _remove_paths(self) -> None:
+        """Raises UndoFailed: what stays behind is inert, and still ours."""
+        undone(self._paths.remove, f"the private paths of {self.name} may still stand", self.undo_failed)
+
     def _ends(self, edge: Edge) -> Ends:
         mesh = self._run.mesh
         return ends(_short(edge, mesh.default_namespace), mesh.services(), mesh.pods(), mesh.default_namespace)
@@ -232,12 +238,17 @@ class Experiment:
             declared_retries=policy.attempts,
         )
 
-    def _ejections_on(self, paths: Sequence[PrivatePath]) -> int:
+    def _ejections_on(self, paths: Sequence[PrivatePath]) -> int | None:
         total = 0
         for path in paths:
+            if not any(cluster.outlier for cluster in path.policy.clusters):
+                continue  # nothing can be ejected
             pattern = rf"cluster\.{re.escape(path.name)}\.\d+\.outlier_detection\.ejections_enforced_total"
             for pod in path.callers.pods:
-                total += sum(self._run.mesh.counters(pod, pattern).values())
+                counted = self._run.mesh.counters(pod, pattern)
+                if not counted:
+                    return None  # pruned: the mesh does not tell
+                total += sum(counted.values())
         return total
 
 

@@ -11,17 +11,13 @@ from chaos.model.topology import Topology
 def check_injection(request: InjectionRequest, ends: Ends, topology: Topology) -> None:
     """Namespaces, percentage, duration and traffic of one injection. Raises NotAllowed."""
     allow, file = topology.allow, topology.file
-    for namespace in sorted({ends.callee.namespace, *(c.namespace for c in ends.callers)}):
-        if not allow.namespace(namespace):
-            listed = ", ".join([*allow.namespaces, namespace])
-            raise NotAllowed(
-                f"{request.edge}: namespace {namespace} is not allowed; add it in {file}: allow: {{namespaces: [{listed}]}}"
-            )
-    for part in (request.fault.delay, request.fault.abort):
-        if part is not None and part.percent > allow.max_percent:
+    check_namespaces(ends, topology)
+    for part in (request.fault.delay, request.fault.abort, request.fault.throttle):
+        percent = getattr(part, "percent", 100.0)  # a throttle meets every response
+        if part is not None and percent > allow.max_percent:
             raise NotAllowed(
                 f"{part} on {request.edge}: at most {allow.max_percent:g}% is allowed; "
-                f"raise it in {file}: allow: {{max_percent: {part.percent:g}}}"
+                f"raise it in {file}: allow: {{max_percent: {percent:g}}}"
             )
     if request.expires > allow.max_duration:
         raise NotAllowed(
@@ -43,3 +39,13 @@ def check_rate(rate: float, topology: Topology) -> None:
             f"load at {rate:g}/s: at most {topology.allow.max_rate:g}/s is allowed; "
             f"raise it in {topology.file}: allow: {{max_rate: {rate:g}/s}}"
         )
+
+
+def check_namespaces(ends: Ends, topology: Topology) -> None:
+    """Where our objects would stand, and whose callee they concern. Raises NotAllowed."""
+    for namespace in sorted({ends.callee.namespace, *(c.namespace for c in ends.callers)}):
+        if not topology.allow.namespace(namespace):
+            listed = ", ".join([*topology.allow.namespaces, namespace])
+            raise NotAllowed(
+                f"{ends.edge}: namespace {namespace} is not allowed; add it in {topology.file}: allow: {{namespaces: [{listed}]}}"
+            )

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from chaos import clock
-from chaos.errors import ChaosError, UndoFailed
+from chaos.errors import ExperimentError, UndoFailed
 from chaos.injection.callers import Ends
 from chaos.injection.switch import Live
 from chaos.model.events import InjectionGone, InjectionProven
@@ -28,6 +28,22 @@ UNDO_WITHIN = 60.0
 """Seconds for which an undo is tried again before it counts as failed."""
 
 
+def undone(step: Callable[[], None], otherwise: str, failed: Callable[[UndoFailed], None]) -> None:
+    """Try an undo until it is proven. Raises UndoFailed, told to `failed` first, when it is not within `UNDO_WITHIN`."""
+    deadline = clock.Deadline.after(UNDO_WITHIN)
+    for pause in clock.steps(0.1, most=5.0):
+        try:
+            step()
+        except Exception as error:  # whatever it is: a fault that may be left on is worth another try
+            if deadline.passed:
+                loudest = UndoFailed(f"{otherwise}: {error}. Run `istio-chaos sweep`, and look at the proxies named")
+                failed(loudest)
+                raise loudest from error
+            clock.pause(min(pause, deadline.left))
+        else:
+            return
+
+
 class Injection:
     """A fault on an edge: `with inject(...) as injection:`."""
 
@@ -40,6 +56,8 @@ class Injection:
 
     # -- life
     def __enter__(self) -> Injection:
+        if self.record.written:
+            raise ExperimentError(f"{self.record} has been on already: an injection has one life, so call inject(...) again")
         self._paths.check(self._ends, self._live)
         self._experiment.observe(self.record.request.edge)
         self._experiment.take_steady()
@@ -47,23 +65,12 @@ class Injection:
         self._experiment.remember(self)
         try:
             self._paths.switch_on(self._ends, self._live, written=self._note(lambda now: replace(self.record, written=now)))
+            self.record = replace(self.record, proven=clock.now())
+            self._experiment.watcher.start(self)
+            self._experiment.emit(self._proven())
         except BaseException as failure:
             self._undo_after(failure)
             raise
-        self.record = replace(self.record, proven=clock.now())
-        self._experiment.emit(
-            InjectionProven(
-                experiment=self._experiment.name,
-                number=self.record.number,
-                fault=str(self.record.request.fault),
-                edge=str(self.record.request.edge),
-                side=self.record.side,
-                reason=self.record.reason,
-                callers=self.record.callers,
-                in_force_ms=self.record.in_force_ms,
-            )
-        )
-        self._experiment.watcher.start(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
@@ -84,7 +91,8 @@ class Injection:
             if self.record.gone or not self.record.written:
                 return
             self.record = replace(self.record, aborted=self.record.aborted or aborted)
-            self._retried()
+            what = f"{self.record} may still be in force in {', '.join(self.record.callers)}"
+            undone(self._switch_off, what, self._experiment.undo_failed)
             self.record = replace(self.record, gone=clock.now())
         self._experiment.emit(
             InjectionGone(
@@ -105,29 +113,27 @@ class Injection:
         return self.on and clock.now() - self.record.written > self.record.request.expires * 1e9
 
     # -- in detail
+    def _proven(self) -> InjectionProven:
+        return InjectionProven(
+            experiment=self._experiment.name,
+            number=self.record.number,
+            fault=str(self.record.request.fault),
+            edge=str(self.record.request.edge),
+            side=self.record.side,
+            reason=self.record.reason,
+            callers=self.record.callers,
+            in_force_ms=self.record.in_force_ms,
+        )
+
     def _note(self, change: Callable[[int], InjectionRecord]) -> Callable[[], None]:
         def note() -> None:
             self.record = change(clock.now())
 
         return note
 
-    def _retried(self) -> None:
-        deadline = clock.Deadline.after(UNDO_WITHIN)
+    def _switch_off(self) -> None:
         withdrawn = self._note(lambda now: replace(self.record, withdrawn=self.record.withdrawn or now))
-        for step in clock.steps(0.1, most=5.0):
-            try:
-                self._paths.switch_off(self._ends, self._live, written=withdrawn)
-            except ChaosError as error:
-                if deadline.passed:
-                    failed = UndoFailed(
-                        f"{self.record} may still be in force in {', '.join(self.record.callers)}: {error}. "
-                        "Run `istio-chaos sweep`, and look at the proxies named"
-                    )
-                    self._experiment.undo_failed(failed)
-                    raise failed from error
-                clock.pause(min(step, deadline.left))
-            else:
-                return
+        self._paths.switch_off(self._ends, self._live, written=withdrawn)
 
     def _undo_after(self, failure: BaseException) -> None:
         """A failure of the body stays the failure; a failed undo is added to it, never put in its place."""

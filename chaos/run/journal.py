@@ -30,8 +30,11 @@ class Journal:
         self.path = path
         self.runner = runner(run, os.getpid())
         self._lock = threading.Lock()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        # Nobody may see it without its first line, which says whose it is.
+        aside = path.with_suffix(".new")
+        self._file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._write({"run": run, "pid": os.getpid(), "started": process_start(os.getpid())})
+        aside.rename(path)
 
     @classmethod
     def opened(cls, run: str) -> Journal:
@@ -43,13 +46,6 @@ class Journal:
     def spawned(self, group: int, what: str) -> None:
         """A process group of ours was just started."""
         self._write({"spawned": group, "started": process_start(group), "what": what})
-
-    def ended(self, group: int) -> None:
-        self._write({"ended": group})
-
-    def folder(self, path: Path) -> None:
-        """A folder to remove with the mesh."""
-        self._write({"folder": str(path)})
 
     def writing(self, objects: Sequence[tuple[str, str]]) -> None:
         """These objects (namespace, name) are about to be written."""
@@ -81,7 +77,6 @@ class Left:
     mesh: dict[str, str] = field(default_factory=dict)
     groups: dict[int, int] = field(default_factory=dict)
     """Process group -> start time of its leader, so that a reused number is never ended."""
-    folders: list[Path] = field(default_factory=list)
     objects: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -109,10 +104,6 @@ def _take(found: Left, entry: dict[str, Any]) -> None:
             found.mesh = mesh
         case {"spawned": group, "started": started}:
             found.groups[group] = started
-        case {"ended": group}:
-            found.groups.pop(group, None)
-        case {"folder": folder}:
-            found.folders.append(Path(folder))
         case {"writing": keys}:
             found.objects += [(namespace, name) for namespace, name in keys if (namespace, name) not in found.objects]
         case {"removed": keys}:

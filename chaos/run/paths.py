@@ -36,6 +36,10 @@ Key = tuple[str, str, str]
 @dataclass(slots=True)
 class _Standing:
     path: PrivatePath
+    by: objects.Signature
+    """What its two objects say of themselves, always the same."""
+    staged: bool = False
+    """Proven to stand and to observe."""
     live: list[Live] = field(default_factory=list)
     """What shall be on."""
     maybe: list[Live] = field(default_factory=list)
@@ -54,6 +58,7 @@ class Paths:
         self._signature = signature
         self._numbers = numbers
         self._standing: dict[Key, _Standing] = {}
+        self._journalled: set[tuple[str, str]] = set()
         self._lock = threading.RLock()
 
     # -- what stands
@@ -70,16 +75,16 @@ class Paths:
     def stage(self, ends: Ends) -> list[PrivatePath]:
         """Make the paths of an edge stand and observe. Idempotent; returns when every caller proxy was seen to hold them."""
         with self._lock:
-            new = [path for path in self.plan(ends) if _key(path) not in self._standing]
+            planned = [self._standing.setdefault(_key(path), _Standing(path, self._signature())) for path in self.plan(ends)]
+            new = [each for each in planned if not each.staged]
             if new:
-                by = self._signature()
-                for path in new:
-                    self._standing[_key(path)] = _Standing(path)
-                self._write([objects.stage(path, by) for path in new])
-                self._await(lambda: [lack for path in new for lack in self._unstaged(path)])
-                self._write([objects.switch(path, self._mark, [], by) for path in new])
-                self._await(lambda: [lack for path in new for lack in self._unswitched(path, [])])
-                self._check_bystanders(new)
+                self._write([objects.stage(each.path, each.by) for each in new])
+                self._await(lambda: [lack for each in new for lack in self._unstaged(each.path)])
+                self._write([objects.switch(each.path, self._mark, [], each.by) for each in new])
+                self._await(lambda: [lack for each in new for lack in self._unswitched(each.path, [])])
+                self._check_bystanders([each.path for each in new])
+                for each in new:
+                    each.staged = True
             return self.of(ends)
 
     # -- what is on
@@ -93,10 +98,13 @@ class Paths:
         """`written` is called right before the first write. Returns when proven in force."""
         with self._lock:
             standing = [self._standing[_key(path)] for path in self.stage(ends)]
+            written()
             for each in standing:
                 each.live = [*each.live, live]
-            written()
             self._switch(standing)
+            if gone := [pod.id for each in standing for pod in each.path.callers.pods if pod not in self._here(each.path)]:
+                self._mesh.check()
+                raise MeshFailure(f"{gone[0]} is gone, and was a caller when its private path was made")
 
     def switch_off(self, ends: Ends, live: Live, *, written: Callable[[], None]) -> None:
         """Idempotent. Returns when proven gone."""
@@ -154,7 +162,7 @@ class Paths:
         first_pod, first = seen[0]
         wanted = copy_source(first, virtual_host, ends.edge)
         for pod, other in seen[1:]:
-            if not in_force.same(copy_source(other, virtual_host, ends.edge), wanted):
+            if copy_source(other, virtual_host, ends.edge) != wanted:
                 raise Refused(
                     f"{ends.edge}: {pod.id} and {first_pod.id} route {virtual_host} differently "
                     "(a rollout under way, or other localities); wait for the rollout, or name one version of the caller"
@@ -162,16 +170,18 @@ class Paths:
         return first
 
     def _switch(self, standing: Sequence[_Standing]) -> None:
-        by = self._signature()
         for each in standing:
             each.maybe = [*each.maybe, *each.live]
-        self._write([objects.switch(each.path, self._mark, each.live, by) for each in standing])
+        self._write([objects.switch(each.path, self._mark, each.live, each.by) for each in standing])
         self._await(lambda: [lack for each in standing for lack in self._unswitched(each.path, each.live)])
         for each in standing:
             each.maybe = []
 
     def _write(self, filters: Sequence[Mapping[str, Any]]) -> None:
-        self._journal.writing([objects.key(f) for f in filters])
+        new = [key for f in filters if (key := objects.key(f)) not in self._journalled]
+        if new:  # so that an undo, which writes what is known already, never needs the disk
+            self._journal.writing(new)
+            self._journalled.update(new)
         self._mesh.apply(filters)
 
     def _delete(self, paths: Iterable[PrivatePath], part: str) -> None:
@@ -197,7 +207,7 @@ class Paths:
     def _still_staged(self, path: PrivatePath) -> list[str]:
         return [
             f"{pod.id} ({item['name']})"
-            for pod in path.callers.pods
+            for pod in self._here(path)
             for kind in (Resource.LISTENERS, Resource.CLUSTERS)
             for item in self._mesh.dump(pod, kind, _all_of(path))
         ]
@@ -208,9 +218,14 @@ class Paths:
         pattern = "|".join(map(re.escape, path.route_configurations))
         return [
             pod.id
-            for pod in path.callers.pods
+            for pod in self._here(path)
             if not in_force.switched(path, wanted, self._mesh.dump(pod, Resource.ROUTES, pattern))
         ]
+
+    def _here(self, path: PrivatePath) -> list[Pod]:
+        """The callers that are still there: what the proxy of another held has gone with it."""
+        here = {pod.id for pod in self._mesh.pods()}
+        return [pod for pod in path.callers.pods if pod.id in here]
 
     def _check_bystanders(self, paths: Sequence[PrivatePath], sample: int = 3) -> None:
         """No other workload's proxy may show anything of ours."""
@@ -232,10 +247,12 @@ class Paths:
                 now = copy_source(configuration, path.virtual_host, path.edge)
             except Refused as refused:
                 return f"{pod.id}: {refused}"
-            if not in_force.same(now, path.copied):
+            if now != path.copied:  # dump against dump: even a default written out is a change
                 return f"{pod.id}: the routes, clusters or endpoints of {path.virtual_host} changed while they were under test"
             if not in_force.switched(path, routes(path.name, self._mark, standing.live), configuration.routes):
                 return f"{pod.id}: our route to {path.virtual_host} is gone or was changed"
+            if lacking := self._missing(pod, path):
+                return f"{pod.id}: {lacking[0]} of the private path to {path.virtual_host} is gone or was changed"
         return ""
 
 

@@ -179,5 +179,6 @@ def sweep() -> list[str]:
     for journal in watchdog.orphans():
         with suppress(FileNotFoundError):  # its watchdog was faster
             found = watchdog.undo(journal)
-            told.append(f"run {found.run}: ended {len(found.groups)} process groups, removed {len(found.folders)} folders")
+            on = f" on {found.mesh['name']}" if found.mesh else ""
+            told.append(f"run {found.run}{on}: ended {len(found.groups)} process groups")
     return told

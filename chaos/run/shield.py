@@ -31,11 +31,13 @@ def shielded(what: str) -> Iterator[None]:
         if len(received) >= PATIENCE:
             os._exit(128 + number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[signal.Signals, object] = {}
     try:
+        for deferred in (signal.SIGINT, signal.SIGTERM):
+            before[deferred] = signal.signal(deferred, note)
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler)  # type: ignore[arg-type]
         if received:
             signal.raise_signal(received[0])

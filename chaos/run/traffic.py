@@ -16,7 +16,9 @@ from chaos.load.port import Flow, LoadPlan, OpenModel, Script
 from chaos.model import units
 from chaos.model.edge import Edge
 from chaos.model.events import LoadStarted, WindowClosed, WindowProgress
-from chaos.model.injection import InjectionRequest
+from chaos.model.injection import InjectionRecord, InjectionRequest
+from chaos.model.samples import Samples
+from chaos.model.verdict import Ledger
 from chaos.model.window import Window, WindowEvidence, is_bad, latencies, latency_at
 from chaos.observe.windows import Stretch, gather
 from chaos.run.injecting import Injection
@@ -41,12 +43,17 @@ class Traffic:
         self._experiment = experiment
         self._plan = plan
         self._flow: Flow | None = None
+        self._stopped = False
         self._windows = 0
         self._steady: WindowEvidence | None = None
+        self._ejected_before: dict[Window, dict[Edge, int]] = {}
+        """Ejections on each edge when a window began."""
         self.target = target
 
     # -- life
     def __enter__(self) -> Traffic:
+        if self._flow is not None:
+            raise ExperimentError(f"load on {self.target} has flowed already: a load has one block, so call load(...) again")
         self._experiment.remember_traffic(self)
         self._flow = self._experiment.generator.start(self._plan)
         model = self._plan.model
@@ -65,6 +72,7 @@ class Traffic:
 
     def stop(self) -> None:
         """No further requests. Idempotent."""
+        self._stopped = True
         if self._flow is not None:
             self._flow.stop()
 
@@ -78,9 +86,9 @@ class Traffic:
     def window(self, length: str | timedelta) -> Window:
         """Label the requests scheduled in the next `length`; returns when the last of them has ended and was read back."""
         seconds = units.duration(length, name="window").total_seconds()
+        window = self._new_window()
         start = max(clock.now(), self._warm())
         end = start + int(seconds * clock.NS)
-        window = self._new_window()
         self._flow_until(window, start, end, seconds)
         return self._close(window, start, end)
 
@@ -91,9 +99,9 @@ class Traffic:
     @contextmanager
     def recording(self) -> Iterator[Window]:
         """Label the requests scheduled while the block runs; claims on the open window are judged when it ends."""
+        window = self._new_window()
         self._experiment.alarm.wait_until(self._warm())
         start = clock.now()
-        window = self._new_window()
         yield window
         self._close(window, start, clock.now())
 
@@ -116,7 +124,7 @@ class Traffic:
 
     def take_steady(self) -> None:
         """Before the first injection: what flowed since the warm-up counts as a steady window, extended if it is too short."""
-        if self._flow is None or self._steady is not None:
+        if self._flow is None or self._stopped or (self._steady and len(self._steady.samples) >= STEADY_REQUESTS):
             return
         least = STEADY_SECONDS
         if isinstance(self._plan.model, OpenModel):
@@ -127,10 +135,42 @@ class Traffic:
         self._flow_until(window, start, end, (end - start) / clock.NS)
         self._close(window, start, end)
 
+    # -- for claims on the time to come
+    @property
+    def ledger(self) -> Ledger:
+        """Where the verdicts of the experiment are written down."""
+        return self._experiment.ledger
+
+    @property
+    def steady(self) -> WindowEvidence | None:
+        """The last window before the first injection."""
+        return self._steady
+
+    def between(self, start: int, end: int) -> Window:
+        """The window of the requests scheduled in [start, end) ns; returns when the last of them has ended and was read back."""
+        window = self._new_window()
+        self._flow_until(window, start, end, (end - start) / clock.NS)
+        return self._close(window, start, end)
+
+    def under(self, injection: InjectionRecord) -> WindowEvidence:
+        """What is known of the time in which an injection was in force, whatever windows were taken of it."""
+        return self._evidence(f"the time under {injection}", injection.proven, injection.withdrawn, self._experiment.ejections())
+
+    def requests(self, start: int, end: int) -> Samples:
+        """Requests scheduled in [start, end) ns that have ended."""
+        return self.flow.samples().between(start, end)
+
+    def __repr__(self) -> str:
+        return f"<load on {self.target}>"
+
     # -- in detail
     def _new_window(self) -> Window:
+        if self._stopped:
+            raise ExperimentError(f"load on {self.target} has ended: take its windows inside its block")
         self._windows += 1
-        return Window(f"window {self._windows} of {self.target}", self._experiment.ledger)
+        window = Window(f"window {self._windows} of {self.target}", self._experiment.ledger)
+        self._ejected_before[window] = self._experiment.ejections()
+        return window
 
     def _warm(self) -> int:
         """The moment after the first max(2 s, 50 requests)."""
@@ -142,7 +182,7 @@ class Traffic:
     def _flow_until(self, window: Window, start: int, end: int, seconds: float) -> None:
         """Wait for the end of the window, watch the generator, and tell how it goes."""
         alarm = self._experiment.alarm
-        alarm.wait_until(min(start, end))
+        alarm.wait_until(start)
         while clock.now() < end:
             alarm.wait_until(min(end, clock.now() + int(PROGRESS_EVERY * clock.NS)))
             self.flow.check()
@@ -161,11 +201,20 @@ class Traffic:
                 )
 
     def _close(self, window: Window, start: int, end: int) -> Window:
+        evidence = self._evidence(window.name, start, end, self._ejected_before.pop(window))
+        if evidence.kind == "steady":
+            self._steady = evidence
+        self._experiment.emit(_closed(self._experiment.name, evidence))
+        window.close(evidence)
+        return window
+
+    def _evidence(self, name: str, start: int, end: int, ejected_before: Mapping[Edge, int]) -> WindowEvidence:
+        """Once everything of the stretch has ended."""
         doubts = self._gather_doubts(start, end)
         scheduled = self.flow.scheduled(start, end)
         model = self._plan.model
         stretch = Stretch(
-            name=window.name,
+            name=name,
             start=start,
             end=end,
             mark=self._plan.mark,
@@ -178,20 +227,15 @@ class Traffic:
             reached_by=self._reached_by,
         )
         experiment = self._experiment
-        evidence = gather(
+        return gather(
             stretch,
             log=experiment.reader.log,
             injections=experiment.history,
             edges=experiment.observed(),
-            ejections=experiment.ejections(start),
+            ejections={edge: count - ejected_before.get(edge, 0) for edge, count in experiment.ejections().items()},
             resolve=experiment.resolve,
             steady=self._steady,
         )
-        if evidence.kind == "steady":
-            self._steady = evidence
-        experiment.emit(_closed(experiment.name, evidence))
-        window.close(evidence)
-        return window
 
     def _gather_doubts(self, start: int, end: int) -> list[str]:
         """Wait for the last request and the last log line; what did not come is a doubt."""
@@ -221,11 +265,14 @@ class Traffic:
 
     def _await_resolved(self, until: int) -> None:
         deadline = clock.Deadline.after(self._plan.timeout + SETTLE_GRACE)
-        while not self.flow.resolved(until):
+
+        def resolved() -> bool:
+            self._experiment.alarm.check()
             self.flow.check()
-            if deadline.passed:
-                raise LoadFailure(f"requests of {self.target} were not resolved {SETTLE_GRACE:g} s after their own timeout")
-            self._experiment.alarm.pause(0.005)
+            return self.flow.resolved(until)
+
+        if clock.poll(resolved, deadline=deadline, first=0.002, most=0.02) is None:
+            raise LoadFailure(f"requests of {self.target} were not resolved {SETTLE_GRACE:g} s after their own timeout")
 
 
 def _closed(experiment: str, evidence: WindowEvidence) -> WindowClosed:

@@ -45,7 +45,7 @@ class Watch:
         live = [injection for injection in self._live if injection.on]
         trouble = self._trouble() if live else ""
         for injection in live:
-            over = f"{injection.record} reached its end of {injection.record.request.expires:g} s" if injection.expired else ""
+            over = f"it reached its end of {injection.record.request.expires:g} s" if injection.expired else ""
             if trouble or over:
                 self._end(injection, trouble or over)
 
@@ -55,6 +55,8 @@ class Watch:
             return self._experiment.drift()
         except ChaosError as error:
             return str(error)
+        except Exception as error:  # a watch that cannot look must not leave a fault on unseen
+            return f"the watch failed: {error!r}"
 
     def _end(self, injection: Injection, reason: str) -> None:
         """Undo at once, then tell whoever waits."""
@@ -62,6 +64,6 @@ class Watch:
             return  # its own block ended it meanwhile
         try:
             injection.undo(aborted=f"{injection.record} was ended early: {reason}")
-        except ChaosError as failed:
+        except Exception as failed:  # told to whoever waits; the experiment's end tries again
             reason = f"{reason}; and the undo failed: {failed}"
         self._experiment.alarm.ring(f"{injection.record} was ended early: {reason}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -54,8 +53,6 @@ def undo(journal: Path) -> Left:
     while ended := end_groups(groups, grace=GRACE):
         alive += ended
         groups = stragglers(found.runner)
-    for folder in found.folders:
-        shutil.rmtree(folder, ignore_errors=True)
     found.groups = {group: found.groups.get(group, 0) for group in alive}
     journal.unlink(missing_ok=True)
     return found
@@ -98,9 +95,11 @@ def _import_path() -> str:
 
 def main(arguments: list[str]) -> None:
     journal, pidfd, pid = Path(arguments[0]), int(arguments[1]), int(arguments[2])
-    # Only the runner's end, or an explicit SIGTERM by a runner that has undone everything itself, ends a watchdog.
+    # Only the runner's end, or a SIGTERM after it has undone everything itself, ends a watchdog: one that is meant for
+    # everybody (a service manager, a cancelled CI job) comes while there is still something to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None if journal.exists() else sys.exit(0))
     _wait_for_end(pidfd, pid)
     if journal.exists():
         undo(journal)

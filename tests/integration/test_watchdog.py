@@ -25,10 +25,9 @@ from pathlib import Path
 from chaos.run import watchdog
 from chaos.run.journal import Journal
 
-run, folder = sys.argv[1], Path(sys.argv[2])
+run = sys.argv[1]
 journal = Journal.opened(run)
 dog = watchdog.start(journal.path)
-journal.folder(folder)
 env = {**os.environ, "ISTIO_CHAOS_RUN": journal.runner}
 sleep = [sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"]
 known = subprocess.Popen(sleep, start_new_session=True, env=env, stdout=subprocess.PIPE)
@@ -47,10 +46,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start(run: str, folder: Path) -> tuple[subprocess.Popen[str], list[int], Path]:
-    folder.mkdir()
+def start(run: str) -> tuple[subprocess.Popen[str], list[int], Path]:
     runner = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(RUNNER), run, str(folder)],
+        [sys.executable, "-c", textwrap.dedent(RUNNER), run],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -70,7 +68,7 @@ def gone(pid: int, started: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGSEGV])
 def test_whatever_ends_the_runner_nothing_of_it_is_left(state: Path, number: signal.Signals) -> None:
     run = f"{number:012x}"
-    runner, pids, journal = start(run, state / "mesh")
+    runner, pids, journal = start(run)
     started = {pid: process_start(pid) for pid in pids}
 
     runner.send_signal(number)
@@ -81,12 +79,11 @@ def test_whatever_ends_the_runner_nothing_of_it_is_left(state: Path, number: sig
     deadline = clock.Deadline.after(15)
     assert clock.poll(lambda: all(gone(pid, at) for pid, at in started.items()), deadline=deadline)
     assert not journal.exists()
-    assert not (state / "mesh").exists()
     assert stragglers(runner_name(run, runner.pid)) == {}
 
 
 def test_a_next_run_sweeps_what_a_dead_watchdog_left(state: Path) -> None:
-    runner, (known, unknown, dog), journal = start("00000000abcd", state / "mesh")
+    runner, (known, unknown, dog), journal = start("00000000abcd")
     started = process_start(known), process_start(unknown)
     os.kill(dog, signal.SIGKILL)
     assert list(watchdog.orphans()) == []  # its owner lives

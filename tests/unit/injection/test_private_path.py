@@ -4,7 +4,7 @@ import pytest
 
 from chaos.errors import Refused
 from chaos.injection.private_path import PrivatePath
-from tests.unit.injection.conftest import CLUSTER, cluster, configuration, path_in, route
+from tests.unit.injection.conftest import CLUSTER, cluster, configuration, endpoint, path_in, route
 
 RETRIES = {"retry_on": "connect-failure,refused-stream,unavailable", "num_retries": 2}
 
@@ -91,7 +91,11 @@ def test_nothing_of_ours_reaches_the_application(path: PrivatePath) -> None:
 @pytest.mark.parametrize(
     ("retry_on", "kinds"),
     [
-        ("connect-failure,refused-stream,unavailable", {"connect-failure", "reset"}),
+        ("connect-failure,refused-stream,unavailable", {"connect-failure"}),
+        ("reset-before-request", {"connect-failure"}),
+        ("refused-stream", set()),
+        ("5xx", {"connect-failure", "reset"}),
+        ("gateway-error", {"connect-failure", "reset"}),
         ("connect-failure", {"connect-failure"}),
         ("reset", {"connect-failure", "reset"}),
         ("retriable-4xx", set()),
@@ -136,8 +140,44 @@ def test_mutual_tls_is_chosen_per_replica() -> None:
     leads_to = [
         c["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] for c in chains
     ]
-    assert leads_to == [f"{path.name}.direct.tlsMode-istio", f"{path.name}.direct.tlsMode-disabled"]
-    assert named(path, "cluster", ".direct.tlsMode-istio")["transport_socket"] == {"name": "tls"}
+    assert leads_to == [f"{path.name}.direct.0.tlsMode-istio", f"{path.name}.direct.0.tlsMode-disabled"]
+    assert named(path, "cluster", ".direct.0.tlsMode-istio")["transport_socket"] == {"name": "tls"}
+
+
+def test_services_behind_one_weighted_route_keep_their_own_way_of_being_reached() -> None:
+    names = ["outbound|9080||a", "outbound|9080||b"]
+    weighted = {
+        "name": "default",
+        "match": {"prefix": "/"},
+        "route": {"weighted_clusters": {"clusters": [{"name": n, "weight": 1} for n in names]}},
+    }
+    seen = configuration(weighted, clusters=tuple(cluster(n, transport_socket={"name": n}) for n in names))
+    seen.endpoints[1]["endpoints"][0]["lb_endpoints"] = [endpoint("10.1.0.9")]
+
+    path = path_in(seen)
+
+    assert [named(path, "cluster", f".direct.{i}")["transport_socket"]["name"] for i in (0, 1)] == names
+
+
+def test_hosts_are_hashed_by_their_real_address(path: PrivatePath) -> None:
+    endpoints = named(path, "cluster", ".0")["load_assignment"]["endpoints"][0]["lb_endpoints"]
+
+    assert [e["metadata"]["filter_metadata"]["envoy.lb"] for e in endpoints] == [{"hash_key": replica} for replica in path.replicas]
+
+
+def test_own_traffic_is_not_mirrored() -> None:
+    path = path_in(configuration(route(request_mirror_policies=[{"cluster": "shadow"}])))
+
+    assert "request_mirror_policies" not in call_routes(path)[0]["route"]
+
+
+def test_a_retry_policy_of_the_virtual_host_is_copied_and_sees_failures() -> None:
+    seen = configuration()
+    seen.routes[0]["virtual_hosts"][0]["retry_policy"] = {"retry_on": "reset", "num_retries": 1}
+
+    copied = manager(named(path_in(seen), "listener", ".call"))["route_config"]["virtual_hosts"][0]
+
+    assert copied["retry_policy"]["retry_on"] == "reset,retriable-headers"
 
 
 @pytest.mark.parametrize(
@@ -152,8 +192,23 @@ def test_mutual_tls_is_chosen_per_replica() -> None:
             ),
             "already has a fault of its owner",
         ),
+        (configuration({"name": "r", "match": {"prefix": "/"}, "route": {"cluster_header": "x"}}), "finds its cluster in a way"),
+        (configuration(route(hash_policy=[{"connection_properties": {"source_ip": True}}])), "by the caller's address"),
+        (configuration({**route(), "typed_per_filter_config": {"envoy.filters.http.lua": {}}}), "would run twice"),
+        (configuration({**route(), "match": {"prefix": "/", "dynamic_metadata": [{}]}}), "what filters found out"),
+        (configuration(hosts=("reviews.example.com",)), "is no IP address"),
     ],
-    ids=["original-dst", "no-endpoint", "missing-cluster", "owners-fault"],
+    ids=[
+        "original-dst",
+        "no-endpoint",
+        "missing-cluster",
+        "owners-fault",
+        "cluster-header",
+        "source-hash",
+        "lua",
+        "metadata",
+        "dns",
+    ],
 )
 def test_what_cannot_be_copied_truthfully_is_refused(seen: Any, says: str) -> None:
     with pytest.raises(Refused, match=says):

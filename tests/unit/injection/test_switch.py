@@ -23,7 +23,8 @@ def test_without_an_injection_own_traffic_is_only_observed() -> None:
 
     assert [r["match"]["headers"][0]["name"] for r in forms] == ["traceparent", "baggage", "x-b3-traceid", "b3"]
     assert all(added(r).keys() == {"x-istio-chaos-call"} for r in forms)
-    assert all(r["route"] == {"cluster": "istio-chaos.x.1.call", "timeout": "0s"} for r in forms)
+    never = {"num_retries": 0}
+    assert all(r["route"] == {"cluster": "istio-chaos.x.1.call", "timeout": "0s", "retry_policy": never} for r in forms)
     assert forms[0]["match"]["headers"] == [{"name": "traceparent", "string_match": {"prefix": "00-0123456789ab0001"}}]
 
 

@@ -19,10 +19,16 @@ def names(text: str) -> list[str]:
     ("text", "origins"),
     [
         (SERVICE, ["Service default/a"]),
-        (f"# first\n---\n{SERVICE}---\n---\n# nothing\n---\n{SERVICE.replace('a}', 'b, namespace: shop}')}", ["Service default/a", "Service shop/b"]),
+        (
+            f"# first\n---\n{SERVICE}---\n---\n# nothing\n---\n{SERVICE.replace('a}', 'b, namespace: shop}')}",
+            ["Service default/a", "Service shop/b"],
+        ),
         ('{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}', ["Service default/a"]),
         ("apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}}\n", ["Service default/a"]),
-        ("apiVersion: v1\nkind: ServiceList\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}}\n", ["Service default/a"]),
+        (
+            "apiVersion: v1\nkind: ServiceList\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}}\n",
+            ["Service default/a"],
+        ),
         ("apiVersion: example.com/v1\nkind: Whatever\nmetadata: {name: a}\nspec: [1]\n", ["Whatever default/a"]),
         ("", []),
         ("---\n", []),
@@ -41,7 +47,9 @@ def test_versions_are_of_one_group(version: str) -> None:
 
 
 def test_a_place_names_file_line_object_and_path() -> None:
-    (document,) = read_text("# comment\napiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports:\n  - port: 80\n    name: http\n", FILE)
+    (document,) = read_text(
+        "# comment\napiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports:\n  - port: 80\n    name: http\n", FILE
+    )
 
     assert document.place("spec", "ports", 0, "name") == "a.yaml:8: Service default/a: spec.ports[0].name"
     assert document.place("spec", "ports", 0, "absent") == "a.yaml:7: Service default/a: spec.ports[0].absent"
@@ -49,7 +57,9 @@ def test_a_place_names_file_line_object_and_path() -> None:
 
 
 def test_lines_inside_a_list_are_those_of_the_file() -> None:
-    (document,) = read_text("apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    name: a\n", FILE)
+    (document,) = read_text(
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    name: a\n", FILE
+    )
 
     assert document.line_of("metadata", "name") == 7
 

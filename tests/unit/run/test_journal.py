@@ -15,8 +15,6 @@ def test_a_journal_tells_what_is_left(path: Path) -> None:
     journal = Journal(path, "0123456789ab")
     journal.mesh("local", "127.1.0.0/16")
     journal.spawned(os.getpgrp(), "envoy")
-    journal.spawned(4194300, "gone")
-    journal.ended(4194300)
     journal.writing([("shop", "one"), ("shop", "two")])
     journal.writing([("shop", "one")])
     journal.removed([("shop", "two")])
