@@ -5,7 +5,7 @@ import pytest
 from chaos.errors import NotAllowed
 from chaos.injection.callers import Callers, Ends
 from chaos.model.edge import Edge
-from chaos.model.fault import abort, delay
+from chaos.model.fault import abort, delay, throttle
 from chaos.model.injection import InjectionRequest
 from chaos.model.inventory import Pod, Service
 from chaos.model.topology import Allow, Entry, Topology
@@ -32,6 +32,7 @@ def ends(caller: str = "shop", callee: str = "shop") -> Ends:
         ({}, ends(caller="web"), {}, "namespace web is not allowed"),
         ({"fault": abort(503, percent=60)}, ends(), {"max_percent": 50.0}, "at most 50% is allowed"),
         ({"fault": delay("1s", percent=60)}, ends(), {"max_percent": 50.0}, "raise it in chaos.yaml: allow: {max_percent: 60}"),
+        ({"fault": throttle("1KiB/s")}, ends(), {"max_percent": 50.0}, "at most 50% is allowed"),
         ({"expires": 700.0}, ends(), {}, "expires after 700 s, allowed are 600 s"),
         (
             {"traffic": "all"},
