@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.results import Result
 
-MODULES = ("mesh", "injections", "load", "plugin", "claims")
+MODULES = ("translation", "mesh", "injections", "load", "plugin", "claims")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

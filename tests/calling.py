@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -81,7 +81,7 @@ class Answer:
     """Of the caller's sidecar: `chaos.mesh.local.access_log.FIELDS`."""
 
     @property
-    def flags(self) -> frozenset[str]:
+    def flags(self) -> Set[str]:
         return frozenset(self.line["flags"].split(",")) - {"-"}
 
     @property
@@ -173,7 +173,8 @@ class Caller:
                 written, self._offset = self.mesh.read_log(self.pod, self._offset)
                 lines = map(json.loads, written.splitlines())
                 self._lines |= {line.get("traceparent"): line for line in lines if line["istio_chaos"] == "sidecar"}
-            return self._lines[traceparent]
+            found: Mapping[str, Any] = self._lines[traceparent]
+            return found
 
     # -- in detail
     def _connection(self, service: str) -> HTTPConnection:
@@ -226,18 +227,23 @@ def expected(count: int, share: float) -> Any:
 @contextmanager
 def calling(folder: Path, callees: Sequence[Callee], more: str = "", program: Path = PROGRAM) -> Iterator[Caller]:
     """A mesh of these services, of pods v1 and v2, and of further manifests, until the block ends."""
+    topology = shop(folder, callees, more, program)
+    mesh = LocalMesh.start(topology, folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)
+    with closing(mesh), closing(Admin("the caller's sidecar", Endpoint(mesh.entry[0].ip, ADMIN_PORT))) as admin:
+        yield Caller(topology, mesh, admin)
+
+
+def shop(folder: Path, callees: Sequence[Callee], more: str = "", program: Path = PROGRAM) -> Topology:
+    """The topology of such a mesh; its manifests are written to `folder`."""
     written = [*_pods(), *(o for callee in callees for o in callee.objects()), *yaml.safe_load_all(more)]
     file = folder / "shop.yaml"
     file.write_text(yaml.safe_dump_all(written))
-    topology = Topology(
+    return Topology(
         file=folder / "chaos.yaml",
         entry=Entry(service=callees[0].name, namespace=NAMESPACE, port=PORT),
         local=Local(manifests=(file,), workloads={"callee": LocalWorkload(command=("python", str(program)), cwd=folder)}),
         allow=Allow(namespaces=(NAMESPACE,)),
     )
-    mesh = LocalMesh.start(topology, folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)
-    with closing(mesh), closing(Admin("the caller's sidecar", Endpoint(mesh.entry[0].ip, ADMIN_PORT))) as admin:
-        yield Caller(topology, mesh, admin)
 
 
 def _pods() -> Iterator[dict[str, Any]]:

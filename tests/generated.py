@@ -1,7 +1,7 @@
 """Which manifests may somebody write? Services with rules and policies of every kind, as Hypothesis draws them.
 
-All of them are such as istiod takes. `worlds` draws everything a rule can hold; `routings` draws only what decides which rule takes a
-request, from so few words that requests meet the rules, and says itself which rule that is.
+All of them are such as istiod takes. `owners` draws everything a rule or a policy can hold; `routings` only what decides which rule
+takes a request, from so few words that requests meet the rules, and a routing says itself which rule that is.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Rule = dict[str, Any]
 Manifest = dict[str, Any]
 
 
-def documents(manifests: Sequence[Manifest]) -> list[Document]:
-    return list(read_text(yaml.safe_dump_all(manifests), Path("generated.yaml")))
+def documents(manifests: Sequence[Manifest]) -> tuple[Document, ...]:
+    return tuple(read_text(yaml.safe_dump_all(manifests), Path("generated.yaml")))
 
 
 def optional(**parts: SearchStrategy[Any]) -> SearchStrategy[dict[str, Any]]:
@@ -50,6 +50,12 @@ def workload(name: str, **labels: str) -> Manifest:
 
 # ------------------------------------------------------------------------------------------------------------ anything
 SERVICES = ("alpha", "beta", "gamma")
+WORKLOADS = documents(
+    [
+        *(part for name in SERVICES for part in service(name, "grpc" if name == "gamma" else "http")),
+        workload("client", app="client"),
+    ]
+)
 _milliseconds = st.integers(1, 100_000)
 durations = st.one_of(
     _milliseconds.map(lambda n: f"{n}ms"),
@@ -266,11 +272,9 @@ entries = st.fixed_dictionaries(
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> list[Manifest]:
-    """A mesh of three services, one of them gRPC, a client, and what their owners wrote."""
-    found = [m for name in SERVICES for m in service(name, "grpc" if name == "gamma" else "http")]
-    found.append(workload("client", app="client"))
-    found += [manifest("ServiceEntry", "elsewhere", entry) for entry in draw(st.lists(entries, max_size=1))]
+def owners(draw: st.DrawFn) -> list[Manifest]:
+    """What the owners of `WORKLOADS` wrote for their callers."""
+    found = [manifest("ServiceEntry", "elsewhere", entry) for entry in draw(st.lists(entries, max_size=1))]
     for name in draw(st.lists(st.sampled_from(SERVICES), unique=True)):
         subsets = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
         subsets[0] |= draw(optional(trafficPolicy=with_ports))
@@ -312,11 +316,8 @@ class Routing:
 
 
 def _concerns_client(match: Mapping[str, Any]) -> bool:
-    return (
-        match.get("sourceLabels", {"app": "client"}) == {"app": "client"}
-        and match.get("sourceNamespace", NAMESPACE) == NAMESPACE
-        and match.get("port", 80) == 80
-    )
+    client = {"sourceLabels": {"app": "client"}, "sourceNamespace": NAMESPACE, "port": 80}
+    return all(match.get(key, value) == value for key, value in client.items())
 
 
 def _holds(match: Mapping[str, Any], request: Request) -> bool:
@@ -343,18 +344,16 @@ def _path_holds(match: Mapping[str, Any], path: str) -> bool:
 
 
 def _string_holds(condition: Mapping[str, str], value: str) -> bool:
-    match condition:
-        case {"exact": wanted}:
-            return value == wanted
-        case {"prefix": wanted}:
-            return value.startswith(wanted)
-        case {"regex": wanted}:
-            return re.fullmatch(wanted, value) is not None
-    return True
+    """An empty condition asks for anything."""
+    if "exact" in condition:
+        return value == condition["exact"]
+    if "prefix" in condition:
+        return value.startswith(condition["prefix"])
+    return re.fullmatch(condition.get("regex", ".*"), value) is not None
 
 
 _few = st.sampled_from(["1", "12", "2"])
-_conditions = st.one_of(
+_conditions: SearchStrategy[dict[str, str]] = st.one_of(
     _few.map(lambda value: {"exact": value}), _few.map(lambda value: {"prefix": value}), st.just({"regex": "[12]+"}), st.just({})
 )
 _uris = st.one_of(
@@ -362,16 +361,23 @@ _uris = st.one_of(
     st.sampled_from(["/", "/a", "/A", "/a/"]).map(lambda path: {"prefix": path}),
     st.sampled_from([".*", "/a.*", "/[a-z]", "/a|/b"]).map(lambda regex: {"regex": regex}),
 )
-_entries = optional(
-    uri=_uris,
-    ignoreUriCase=st.booleans(),
-    method=st.sampled_from([{"exact": "GET"}, {"prefix": "P"}, {"regex": "P.*T"}]),
-    headers=st.dictionaries(st.sampled_from(["x-a", "x-b"]), _conditions, max_size=2),
-    withoutHeaders=st.dictionaries(st.sampled_from(["x-a", "x-c"]), _conditions, max_size=1),
-    queryParams=st.dictionaries(st.just("q"), _conditions, max_size=1),
-    sourceLabels=st.sampled_from([{"app": "client"}, {"app": "stranger"}]),
-    sourceNamespace=st.sampled_from([NAMESPACE, "elsewhere"]),
-    port=st.sampled_from([80, 81]),
+_parts: dict[str, SearchStrategy[Any]] = {
+    "uri": _uris,
+    "method": st.sampled_from([{"exact": "GET"}, {"prefix": "P"}, {"regex": "P.*T"}]),
+    "headers": st.dictionaries(st.sampled_from(["x-a", "x-b"]), _conditions, min_size=1),
+    "withoutHeaders": st.dictionaries(st.sampled_from(["x-a", "x-c"]), _conditions, min_size=1, max_size=1),
+    "queryParams": st.dictionaries(st.just("q"), _conditions, min_size=1),
+    "sourceLabels": st.sampled_from([{"app": "client"}, {"app": "stranger"}]),
+    "sourceNamespace": st.sampled_from([NAMESPACE, "elsewhere"]),
+    "port": st.sampled_from([80, 81]),
+}
+# Few conditions each, else nothing would ever match.
+_entries = st.builds(
+    lambda match, ignore_case: {**match, "ignoreUriCase": True} if ignore_case and "uri" in match else match,
+    st.sets(st.sampled_from(sorted(_parts)), min_size=1, max_size=3).flatmap(
+        lambda keys: st.fixed_dictionaries({key: _parts[key] for key in sorted(keys)})
+    ),
+    st.booleans(),
 )
 _requests = st.builds(
     Request,
@@ -384,9 +390,10 @@ _requests = st.builds(
 
 @st.composite
 def routings(draw: st.DrawFn) -> Routing:
-    written = draw(st.lists(optional(match=st.lists(_entries, min_size=1, max_size=3)), min_size=1, max_size=5))
+    matched = draw(st.lists(st.lists(_entries, min_size=1, max_size=3).map(lambda match: {"match": match}), min_size=1, max_size=5))
+    written: list[Rule] = [*matched, *([{}] if draw(st.booleans()) else [])]
     named = [
         {**rule, "name": f"r{number}", "directResponse": {"status": 200, "body": {"string": f"r{number}"}}}
         for number, rule in enumerate(written)
     ]
-    return Routing(rules=tuple(named), requests=tuple(draw(st.lists(_requests, min_size=1, max_size=6))))
+    return Routing(rules=tuple(named), requests=tuple(draw(st.lists(_requests, min_size=4, max_size=8))))

@@ -1,18 +1,18 @@
 """What does the load hit in tests? A real HTTP/1.1 server on loopback that behaves as the path says, and counts.
 
-    /ok /page           200, keeps the connection
-    /status/N           N, without a body
-    /hang               answers once `release` is set
-    /trickle            headers and a byte at once, the rest once `release` is set
-    /closes             reads the request, closes without a word
-    /resets             the same, with a reset
-    /fickle             answers the first request of a connection, closes on the second
-    /half               promises 100 bytes, sends 10, closes
-    /big                300 KiB
-    /varying            200 with a date of its own each time, else the same
-    /cookie             sets a cookie
-    /redirect           302 to /ok
-    /echo               the request's body
+/ok /page           200, keeps the connection
+/status/N           N, without a body
+/hang               answers once `release` is set
+/trickle            headers and a byte at once, the rest once `release` is set
+/closes             reads the request, closes without a word
+/resets             the same, with a reset
+/fickle             answers the first request of a connection, closes on the second
+/half               promises 100 bytes, sends 10, closes
+/big                300 KiB
+/varying            200 with a date of its own each time, else the same
+/cookie             sets a cookie
+/redirect           302 to /ok
+/echo               the request's body
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         path = self.path.split("?")[0]
-        self.server.seen.append(
-            Seen(method=self.command, path=path, headers=headers, body=body, connection=self.number)
-        )
+        self.server.seen.append(Seen(method=self.command, path=path, headers=headers, body=body, connection=self.number))
         self.served += 1
         self.body = body
         action = path.split("/")[1]

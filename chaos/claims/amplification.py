@@ -17,7 +17,7 @@ from chaos.claims.subjects import EdgeSubject
 from chaos.errors import InvalidValue
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
-from chaos.model.window import WindowEvidence
+from chaos.model.window import Outlook, WindowEvidence
 from chaos.stats.means import MeanDecision, judge_mean
 
 
@@ -34,6 +34,9 @@ class Amplify(Claim[EdgeSubject]):
         self.at_most = float(at_most)
         self.each = per_request_at_most
         self.text = written("to_amplify", at_most=at_most, per_request_at_most=per_request_at_most)
+
+    def planned(self, outlook: Outlook) -> int:
+        return ENOUGH
 
     def refusal(self, subject: EdgeSubject) -> str:
         return CALLER_SIDE if subject.side is Side.CALLER else ""

@@ -26,6 +26,8 @@ from chaos.errors import InvalidValue
 from chaos.model import units
 from chaos.model.outcome import Outcome
 from chaos.model.samples import Response
+from chaos.model.window import Outlook
+from chaos.stats.sequential import SHARE_LOOKS
 from chaos.stats.shares import allowed_bad_share
 
 _SHOWN: Final = 3
@@ -38,6 +40,8 @@ _STEP: Final = re.compile(r'(?:^|\.)([^.\[\]"]+)|\[(\d+)\]|\["([^"]*)"\]')
 
 class Return(Claim[WindowSubject]):
     """At least so large a share of the requests gets an answer with everything that is named."""
+
+    looks = SHARE_LOOKS
 
     def __init__(
         self,
@@ -60,6 +64,9 @@ class Return(Claim[WindowSubject]):
         self.succeed = Succeed(at_least)
         given = {"status": status, "containing": containing, "json": json, "header": header}
         self.text = written("to_return", **given, at_least=at_least)
+
+    def planned(self, outlook: Outlook) -> int:
+        return self.succeed.planned(outlook)
 
     def doubt(self, subject: WindowSubject) -> str:
         if all(lack is None for lack in self._lacking(subject).values()):

@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 from chaos.claims.subjects import Subject
 from chaos.model import units
 from chaos.model.outcome import Outcome
+from chaos.model.window import Outlook
+from chaos.stats.sequential import Schedule
 
 S = TypeVar("S", bound=Subject)
 
@@ -63,6 +65,15 @@ class Claim(ABC, Generic[S]):
 
     text: str
     """As the author wrote it: `to_respond_within("6.5s", at="p95")`."""
+
+    looks: Schedule | None = None
+    """After how many requests it is judged while they arrive (verdicts.md rule 5); None: when the window has ended."""
+    fixed: bool = False
+    """It is judged on as many requests as were planned, also where other claims decide when the window ends."""
+
+    def planned(self, outlook: Outlook) -> int | None:
+        """Requests that decide it if none of them is bad; None where nobody can tell."""
+        return None
 
     def refusal(self, subject: S) -> str:
         """Why the result would say nothing about what the claim seems to test; empty if it would."""

@@ -23,7 +23,7 @@ from chaos.model import units
 from chaos.model.edge import Edge
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
-from chaos.model.window import Window, latency_at
+from chaos.model.window import Outlook, Window, latency_at
 from chaos.stats.arms import Arm
 from chaos.stats.equivalence import QUANTILES, Equivalence, Margins, compare, planned_requests
 from chaos.stats.mover import Contrast
@@ -39,6 +39,7 @@ class NotDifferFrom(Claim[WindowSubject]):
     """Success share, p50 and p95 are shown to lie within their margins of the other window's."""
 
     method = "not_to_differ_from"
+    fixed = True
 
     def __init__(self, other: Window, *, by: By | None = None, direction: Direction = "worse") -> None:
         if not isinstance(other, Window):
@@ -48,7 +49,12 @@ class NotDifferFrom(Claim[WindowSubject]):
         self.other = other
         self.margins = margins(by)
         self.both = direction == "both"
-        self.text = written(self.method, _Name(other.name), by=by, direction=unless("worse", direction))
+        self.text = written(self.method, Name(other.name), by=by, direction=unless("worse", direction))
+
+    def planned(self, outlook: Outlook) -> int | None:
+        if not self.other.closed:
+            return None
+        return planned_requests(arm(WindowSubject(self.other.evidence), missing_is_bad=False), margins=self.margins)
 
     def refusal(self, subject: WindowSubject) -> str:
         other = self.other.evidence
@@ -84,7 +90,7 @@ class NotDifferFrom(Claim[WindowSubject]):
     def _compared(self, subject: WindowSubject, *, held: float, violated: float) -> _Comparison:
         """Held or violated only if it is so whatever the missing requests were."""
         other = WindowSubject(self.other.evidence)
-        pairs = [(_arm(subject, missing_is_bad=bad), _arm(other, missing_is_bad=not bad)) for bad in self._assumed(subject, other)]
+        pairs = [(arm(subject, missing_is_bad=bad), arm(other, missing_is_bad=not bad)) for bad in self._assumed(subject, other)]
         decisions = [
             compare(b, a, alpha_held=held, alpha_violated=violated, margins=self.margins, both_directions=self.both)
             for b, a in pairs
@@ -110,7 +116,7 @@ class DifferFrom(NotDifferFrom):
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class Name:
     """Shown in a claim as it is: a window has no literal."""
 
     text: str
@@ -165,7 +171,8 @@ def _sides(subject: WindowSubject) -> dict[Edge, Side]:
     return {seen.edge: record.side for seen in subject.edges if (record := injection_on(seen, subject.window))}
 
 
-def _arm(subject: WindowSubject, *, missing_is_bad: bool) -> Arm:
+def arm(subject: WindowSubject, *, missing_is_bad: bool) -> Arm:
+    """A window as one side of a comparison; missing requests failed, or were answered at once."""
     missing = shares.unsent(subject.window)
     bad = shares.spread(failures(subject.requests), missing, int(missing_is_bad))
     times = shares.spread(response_times(subject), missing, math.inf if missing_is_bad else 0.0)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Final, Generic, Literal, ParamSpec, overload
+from typing import Final, Generic, Literal, ParamSpec, TypedDict, overload
 
 from chaos.claims.amplification import Amplify
 from chaos.claims.answers import Return
 from chaos.claims.claim import Claim, Levels, S
 from chaos.claims.differences import By, DifferFrom, Direction, NotDifferFrom
 from chaos.claims.judging import undecided, verdict_on
+from chaos.claims.looking import Looking, outlook_of
+from chaos.claims.recovery import Ended, Recover
 from chaos.claims.response_times import RespondWithin
 from chaos.claims.retries import NotRetry, Retry
 from chaos.claims.spacing import SpaceRetries
-from chaos.claims.subjects import EdgeSubject, WindowSubject
+from chaos.claims.subjects import EdgeSubject, Flowing, WindowSubject
 from chaos.claims.success import Succeed, Sustain
 from chaos.claims.timeouts import TimeOutWithin
 from chaos.errors import Inconclusive, InvalidValue
@@ -40,8 +43,10 @@ _expectations: Final = itertools.count()
 class Pending:
     """The verdict of a claim on a window that was still open: there when its block has ended."""
 
-    def __init__(self, claim: str, window: Window) -> None:
+    def __init__(self, claim: str, window: Window, planned: int | None = None) -> None:
         self.claim = claim
+        self.planned = planned
+        """Requests that decide it if none of them is bad; None where nobody can tell beforehand."""
         self._window = window
         self._verdict: Verdict | None = None
 
@@ -87,17 +92,28 @@ class _Expectation(Generic[S]):
         )
         if self._window.closed:
             return self._ledger.settle(self._judged(claim, levels), soft=self._soft)
-        pending = Pending(claim.text, self._window)
+        return self._registered(claim, levels)
+
+    def _registered(self, claim: Claim[S], levels: Levels) -> Pending:
+        """Says what it needs before any of it is sent."""
+        outlook = self._window.outlook
+        pending = Pending(claim.text, self._window, claim.planned(outlook) if outlook else None)
+        if outlook is not None:
+            outlook.tell(f"{self._name()}: {outlook_of(claim.text, pending.planned, outlook)}")
+        self._window.watch(Looking(claim, levels, pending.planned).enough)
         self._window.when_closed(lambda _: self._settle_later(pending, claim, levels))
         return pending
 
     def _settle_later(self, pending: Pending, claim: Claim[S], levels: Levels) -> None:
-        pending._verdict = self._judged(claim, levels)
+        pending._verdict = self._judged(claim, levels, planned=pending.planned)
         self._ledger.settle(pending._verdict, soft=self._soft)
 
-    def _judged(self, claim: Claim[S], levels: Levels) -> Verdict:
+    def _judged(self, claim: Claim[S], levels: Levels, *, planned: int | None = None) -> Verdict:
         try:
-            return verdict_on(claim, self._subject(), levels, allow_vacuous=self._allow_vacuous)
+            subject = self._subject()
+            if claim.fixed and planned is not None and subject.window.cut_short:
+                subject = replace(subject, window=subject.window.beginning(planned))
+            return verdict_on(claim, subject, levels, allow_vacuous=self._allow_vacuous)
         except Inconclusive as missing:  # evidence that was not gathered: an edge nobody observed, a window still open
             return undecided(claim.text, self._name(), str(missing))
 
@@ -186,12 +202,40 @@ class EdgeClaims(_Expectation[EdgeSubject]):
         return self._claim(Amplify, at_most=at_most, per_request_at_most=per_request_at_most)
 
 
+class TrafficClaims:
+    """What can be claimed of load while it flows (docs/reference/claims.md)."""
+
+    def __init__(self, traffic: Flowing, *, soft: bool, allow_vacuous: bool) -> None:
+        self._traffic = traffic
+        self._options: _Options = {"soft": soft, "allow_vacuous": allow_vacuous}
+        self._number = next(_expectations)
+        traffic.ledger.unfinished[self._number] = f"expect({traffic!r})"
+
+    def to_recover(self, within: Duration, *, after: Ended, by: By | None = None) -> Verdict | Pending:
+        """From `within` after the injection was gone, the requests are as good as before it (`not_to_differ_from`), and stay so.
+
+        Waits for a window that begins then and lasts 10 s, or as long as it takes to tell.
+        """
+        self._traffic.ledger.unfinished.pop(self._number, None)
+        claim = Recover(within, after=after, traffic=self._traffic, by=by)
+        return _of_window(claim.awaited(), **self._options)._claim(lambda: claim)
+
+
+class _Options(TypedDict):
+    soft: bool
+    allow_vacuous: bool
+
+
 @overload
 def expect(subject: Window, *, soft: bool = False, allow_vacuous: bool = False) -> WindowClaims: ...
 @overload
 def expect(subject: EdgeWindow, *, soft: bool = False, allow_vacuous: bool = False) -> EdgeClaims: ...
-def expect(subject: Window | EdgeWindow, *, soft: bool = False, allow_vacuous: bool = False) -> WindowClaims | EdgeClaims:
-    """Claim something of a window, or of an edge in a window.
+@overload
+def expect(subject: Flowing, *, soft: bool = False, allow_vacuous: bool = False) -> TrafficClaims: ...
+def expect(
+    subject: Window | EdgeWindow | Flowing, *, soft: bool = False, allow_vacuous: bool = False
+) -> WindowClaims | EdgeClaims | TrafficClaims:
+    """Claim something of a window, of an edge in a window, or of load while it flows.
 
     On a closed window a claim is judged at once: `Violated` (an AssertionError) if it does not hold, `Inconclusive` if the
     evidence does not carry a verdict. On an open window it is registered, and judged when the window's block ends.
@@ -200,9 +244,7 @@ def expect(subject: Window | EdgeWindow, *, soft: bool = False, allow_vacuous: b
     allow_vacuous: judge also what could not have failed.
     """
     if isinstance(subject, Window):
-        return WindowClaims(
-            subject, lambda: subject.name, lambda: WindowSubject(subject.evidence), soft=soft, allow_vacuous=allow_vacuous
-        )
+        return _of_window(subject, soft=soft, allow_vacuous=allow_vacuous)
     if isinstance(subject, EdgeWindow):
         return EdgeClaims(
             subject.window,
@@ -211,7 +253,13 @@ def expect(subject: Window | EdgeWindow, *, soft: bool = False, allow_vacuous: b
             soft=soft,
             allow_vacuous=allow_vacuous,
         )
+    if isinstance(subject, Flowing):
+        return TrafficClaims(subject, soft=soft, allow_vacuous=allow_vacuous)
     raise InvalidValue(
-        f"expect({subject!r}): claims are made of a window or of an edge in a window, expect(during) or "
-        'expect(during.edge("a -> b")); of a number or a condition write a plain assert'
+        f"expect({subject!r}): claims are made of a window, of an edge in a window or of load that flows, expect(during), "
+        'expect(during.edge("a -> b")) or expect(traffic); of a number or a condition write a plain assert'
     )
+
+
+def _of_window(window: Window, *, soft: bool, allow_vacuous: bool) -> WindowClaims:
+    return WindowClaims(window, lambda: window.name, lambda: WindowSubject(window.evidence), soft=soft, allow_vacuous=allow_vacuous)

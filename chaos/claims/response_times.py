@@ -22,10 +22,11 @@ from chaos.claims.subjects import WindowSubject, failures, response_times
 from chaos.errors import InvalidValue
 from chaos.model import units
 from chaos.model.outcome import Outcome
-from chaos.model.window import quantile_of
+from chaos.model.window import Outlook, quantile_of
+from chaos.stats.dependence import latency_design_effect
 from chaos.stats.quantiles import Latencies
-from chaos.stats.sequential import LatencyWatch
-from chaos.stats.shares import allowed_bad_share, judge_latencies
+from chaos.stats.sequential import LATENCY_LOOKS, LatencyWatch
+from chaos.stats.shares import FEWEST_EFFECTIVE, allowed_bad_share, judge_latencies
 
 T = TypeVar("T")
 
@@ -44,7 +45,16 @@ class RespondWithin(Claim[WindowSubject]):
             raise InvalidValue(f'of is {of!r}: "all" requests, or only those that were "ok"')
         self.of = of
         self.closed = closed
+        # How many were ok is not known beforehand, so that looks could not be taken at the same counts again.
+        self.looks = LATENCY_LOOKS if of == "all" else None
         self.text = written("to_respond_within", duration, at=at, of=unless("all", of), closed=unless(False, closed))
+
+    def planned(self, outlook: Outlook) -> int:
+        effect = 1.0
+        if outlook.steady is not None and len(outlook.steady.samples):
+            before = Latencies.of(response_times(WindowSubject(outlook.steady)))
+            effect = latency_design_effect(before, bound=self.seconds)
+        return math.ceil(max(FEWEST_EFFECTIVE, shares.planned(self.allowed, LATENCY_LOOKS, outlook)) * effect)
 
     def refusal(self, subject: WindowSubject) -> str:
         timeout = subject.window.timeout

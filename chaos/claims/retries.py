@@ -24,6 +24,7 @@ from chaos.model import units
 from chaos.model.calls import Attempt, Call
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
+from chaos.model.window import Outlook
 from chaos.stats.shares import allowed_bad_share
 
 ENOUGH: Final = 59
@@ -62,6 +63,9 @@ class Retry(Claim[EdgeSubject]):
         self.never = _methods(never)
         shown = {"share": unless("95%", share), "never": unless(UNSAFE, tuple(never))}
         self.text = written("to_retry", at_most=at_most, at_least=at_least, **shown)
+
+    def planned(self, outlook: Outlook) -> int:
+        return ENOUGH
 
     def refusal(self, subject: EdgeSubject) -> str:
         return CALLER_SIDE if subject.side is Side.CALLER else ""

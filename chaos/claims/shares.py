@@ -17,10 +17,11 @@ from chaos.claims.explanation import confidence, counted, percent
 from chaos.claims.subjects import Subject
 from chaos.model import units
 from chaos.model.outcome import Outcome
-from chaos.model.window import WindowEvidence
+from chaos.model.window import Outlook, WindowEvidence
 from chaos.stats import shares
 from chaos.stats.levels import ALPHA_RUN, ALPHA_SHOWN
-from chaos.stats.sequential import Look, ShareWatch
+from chaos.stats.planning import planned_requests
+from chaos.stats.sequential import Look, Schedule, ShareWatch, planned_looks
 from chaos.stats.shares import ShareDecision
 
 T = TypeVar("T")
@@ -41,6 +42,11 @@ def unsent(window: WindowEvidence) -> bytes:
     if not unrecorded and not sent.count(0):
         return b""
     return bytes(0 if at else 1 for at in sent) + b"\1" * unrecorded
+
+
+def planned(allowed: float, looks: Schedule, outlook: Outlook) -> int:
+    """Requests that decide for a claim if none of them is bad (verdicts.md rules 4 and 5)."""
+    return planned_looks(allowed, looks) if outlook.looked_at else planned_requests(allowed)
 
 
 def spread(values: Sequence[T], missing: bytes, absent: T) -> Sequence[T]:

@@ -17,7 +17,7 @@ from chaos.model import units
 from chaos.model.calls import Call
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
-from chaos.model.window import latency_at
+from chaos.model.window import Outlook, latency_at
 
 _JITTER = (
     "Envoy's back-off is fully jittered: it waits a random time between 0 and base x (2^n - 1), so that no gap but 0 is certain; "
@@ -31,6 +31,9 @@ class SpaceRetries(Claim[EdgeSubject]):
     def __init__(self, at_least: str | timedelta) -> None:
         self.seconds = units.duration(at_least, name="at_least").total_seconds()
         self.text = written("to_space_retries", at_least=at_least)
+
+    def planned(self, outlook: Outlook) -> int:
+        return ENOUGH
 
     def refusal(self, subject: EdgeSubject) -> str:
         return CALLER_SIDE if subject.side is Side.CALLER else ""

@@ -11,15 +11,40 @@ from array import array
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from chaos.model.calls import Call
 from chaos.model.injection import InjectionRecord, Side
 from chaos.model.samples import Samples
-from chaos.model.window import EdgeEvidence, WindowEvidence, is_bad, latencies
+from chaos.model.verdict import Ledger
+from chaos.model.window import EdgeEvidence, Window, WindowEvidence, is_bad, latencies
 
 _ANSWER: Final = ("status", "grpc", "error")
 """The columns that say whether a request is bad."""
+
+
+@runtime_checkable
+class Flowing(Protocol):
+    """Load that flows: what a claim on the time to come asks of it (`chaos.run.traffic` is one). Times are monotonic ns."""
+
+    target: str
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where verdicts on it are written down."""
+
+    @property
+    def steady(self) -> WindowEvidence | None:
+        """Its last window before the first injection; None if there was none."""
+
+    def between(self, start: int, end: int) -> Window:
+        """The window of the requests scheduled in [start, end). Returns when the last of them has ended."""
+
+    def under(self, injection: InjectionRecord) -> WindowEvidence:
+        """What is known of the time in which an injection was in force."""
+
+    def requests(self, start: int, end: int) -> Samples:
+        """Requests scheduled in [start, end) that have ended, whatever was going on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,17 +17,24 @@ from chaos.claims.subjects import WindowSubject, failures
 from chaos.errors import InvalidValue
 from chaos.model import units
 from chaos.model.outcome import Outcome
+from chaos.model.window import Outlook
+from chaos.stats.sequential import SHARE_LOOKS
 from chaos.stats.shares import allowed_bad_share, longest_burst
 
 
 class Succeed(Claim[WindowSubject]):
     """At least so large a share of the requests succeeds."""
 
+    looks = SHARE_LOOKS
+
     def __init__(self, at_least: str | float = "99%", *, ok: Collection[int] = (), burst: float = 1) -> None:
         self.allowed = allowed_bad_share(units.share(at_least, name="at_least"))
         self.ok = statuses(ok)
         self.burst = burst_length(burst)
         self.text = written("to_succeed", at_least=at_least, ok=unless((), tuple(ok)), burst=unless(1, burst))
+
+    def planned(self, outlook: Outlook) -> int:
+        return shares.planned(self.allowed, SHARE_LOOKS, outlook)
 
     def vacuity(self, subject: WindowSubject) -> Vacuity:
         return cannot_fail(subject, self.allowed, self.ok)
@@ -39,11 +46,18 @@ class Succeed(Claim[WindowSubject]):
 class Sustain(Claim[WindowSubject]):
     """So many requests per second succeed: the share that the claimed rate is of the offered one."""
 
+    looks = SHARE_LOOKS
+
     def __init__(self, rate: str | float, *, ok: Collection[int] = (), burst: float = 1) -> None:
         self.rate = units.rate(rate)
         self.ok = statuses(ok)
         self.burst = burst_length(burst)
         self.text = written("to_sustain", rate=rate, ok=unless((), tuple(ok)), burst=unless(1, burst))
+
+    def planned(self, outlook: Outlook) -> int | None:
+        if outlook.rate is None or self.rate > outlook.rate:
+            return None
+        return shares.planned(max(0.0, allowed_bad_share(self.rate / outlook.rate)), SHARE_LOOKS, outlook)
 
     def refusal(self, subject: WindowSubject) -> str:
         offered = subject.window.offered

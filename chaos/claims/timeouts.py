@@ -18,7 +18,8 @@ from chaos.claims.subjects import EdgeSubject
 from chaos.model import units
 from chaos.model.calls import Call
 from chaos.model.outcome import Outcome
-from chaos.model.window import latency_at
+from chaos.model.window import Outlook, latency_at
+from chaos.stats.sequential import SHARE_LOOKS
 from chaos.stats.shares import allowed_bad_share
 
 _FACTOR: Final = 1.1
@@ -41,6 +42,9 @@ class TimeOutWithin(Claim[EdgeSubject]):
     def needed_delay(self) -> float:
         """Seconds: 1.1 d + 50 ms."""
         return round(_FACTOR * self.seconds + _MARGIN, 9)  # 1.1 x 3.5 + 0.05 is 3.9000000000000004
+
+    def planned(self, outlook: Outlook) -> int:
+        return shares.planned(self.allowed, SHARE_LOOKS, outlook)
 
     def vacuity(self, subject: EdgeSubject) -> Vacuity:
         delay = _delay_on(subject)

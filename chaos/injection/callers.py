@@ -33,9 +33,14 @@ class Callers:
     pods: tuple[Pod, ...]
 
     @property
+    def gateway(self) -> bool:
+        """They are gateways: whoever calls the callee from there stands outside."""
+        return self.pods[0].gateway
+
+    @property
     def context(self) -> str:
         """The EnvoyFilter patch context of these proxies."""
-        return "GATEWAY" if self.pods[0].gateway else "SIDECAR_OUTBOUND"
+        return "GATEWAY" if self.gateway else "SIDECAR_OUTBOUND"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ def switch(path: PrivatePath, mark: Mark, live: Sequence[Live], by: Signature) -
         path, "switch", by,
         [
             {"applyTo": "HTTP_ROUTE", "match": match, "patch": {"operation": "INSERT_FIRST", "value": route}}
-            for route in reversed(routes(path.name, mark, live))
+            for route in reversed(routes(path.name, mark, live, path.matches))
         ],
     )  # fmt: skip
 

@@ -24,6 +24,7 @@ from chaos.envoy.policy import EdgePolicy, edge_policy
 from chaos.errors import Refused
 from chaos.injection.callers import Callers
 from chaos.injection.fault_filter import callee_side, caller_side, strip_headers
+from chaos.injection.leading import EVERYTHING, leads, matches_to
 from chaos.injection.logs import access_log
 from chaos.injection.names import HEADER, HEADER_CALL, HEADER_FAILURE, is_ours
 from chaos.model.edge import Edge
@@ -82,6 +83,8 @@ class PrivatePath:
     """`ip:port` of the callee's hosts, in the order of their index in the header."""
     route_configurations: tuple[str, ...]
     """Names of the route configurations that have the virtual host."""
+    matches: tuple[Json, ...] = (EVERYTHING,)
+    """Which requests of the virtual host are the callee's; in a sidecar all of them are."""
     copied: Mapping[str, Any]
     """What was copied, as it was: a later difference ends the injections on this path."""
 
@@ -92,10 +95,17 @@ class PrivatePath:
 
 
 def private_path(
-    *, name: str, edge: Edge, callers: Callers, virtual_host: str, grpc: bool, configuration: Configuration
+    *,
+    name: str,
+    edge: Edge,
+    callers: Callers,
+    virtual_host: str,
+    grpc: bool,
+    configuration: Configuration,
+    only_to: str | None = None,
 ) -> PrivatePath:
-    """Copy `virtual_host` out of one proxy's dump. Raises Refused for what cannot be copied truthfully."""
-    copied = copy_source(configuration, virtual_host, edge)
+    """Copy `virtual_host` out of one proxy's dump, or of its routes those to one host. Raises Refused for what cannot be copied."""
+    copied = copy_source(configuration, virtual_host, edge, only_to)
     names = {original: f"{name}.{index}" for index, original in enumerate(copied["clusters"])}
     replicas = _replicas(copied["endpoints"])
     if not replicas:
@@ -112,7 +122,7 @@ def private_path(
     )
     return PrivatePath(
         name=name, edge=edge, callers=callers, virtual_host=virtual_host, grpc=grpc,
-        clusters=clusters, listeners=listeners, replicas=replicas, copied=copied,
+        clusters=clusters, listeners=listeners, replicas=replicas, copied=copied, matches=copied["matches"],
         route_configurations=tuple(
             routes["name"] for routes in configuration.routes
             if any(host["name"] == virtual_host for host in routes.get("virtual_hosts", []))
@@ -121,9 +131,17 @@ def private_path(
 
 
 # ------------------------------------------------------------------------------------------------ what is copied
-def copy_source(configuration: Configuration, virtual_host: str, edge: Edge) -> Json:
-    """The virtual host without our routes, its clusters and their endpoints, as one proxy holds them now."""
+def copy_source(configuration: Configuration, virtual_host: str, edge: Edge, only_to: str | None = None) -> Json:
+    """The virtual host without our routes, its clusters and their endpoints, as one proxy holds them now.
+
+    With `only_to`, the host of a callee: of its routes those to that host, and what requests they get.
+    """
     host = _virtual_host(configuration, virtual_host, edge)
+    matches: tuple[Json, ...] = (EVERYTHING,)
+    if only_to is not None:
+        matches = tuple(matches_to(host["routes"], only_to, edge))
+        host = {**host, "routes": [route for route in host["routes"] if leads(route, only_to)]}
+    _check_routes(edge, host)
     wanted = _clusters_of(host)
     clusters = {c["name"]: c for c in configuration.clusters if c["name"] in wanted}
     missing = sorted(wanted - clusters.keys())
@@ -143,6 +161,7 @@ def copy_source(configuration: Configuration, virtual_host: str, edge: Edge) -> 
     _check_addresses(edge, found)
     return {
         "virtual_host": host,
+        "matches": matches,
         "clusters": {name: clusters[name] for name in sorted(clusters)},
         "endpoints": found,
         "filters": _filters_for(configuration, virtual_host, host),
@@ -153,9 +172,7 @@ def _virtual_host(configuration: Configuration, name: str, edge: Edge) -> Json:
     for routes in configuration.routes:
         for host in routes.get("virtual_hosts", []):
             if host["name"] == name:
-                own = {**host, "routes": [route for route in host.get("routes", []) if not is_ours(str(route.get("name", "")))]}
-                _check_routes(edge, own)
-                return own
+                return {**host, "routes": [route for route in host.get("routes", []) if not is_ours(str(route.get("name", "")))]}
     raise Refused(
         f"{edge}: the caller's proxy has no route to {name}; "
         "a Sidecar resource or exportTo keeps it from the caller, or it calls another host"

@@ -12,6 +12,7 @@ from typing import Any
 
 from chaos.errors import Refused
 from chaos.injection import fault_filter
+from chaos.injection.leading import EVERYTHING
 from chaos.injection.logs import STREAM
 from chaos.injection.names import HEADER, HEADER_CALL
 from chaos.model.injection import InjectionRequest, Side
@@ -30,14 +31,21 @@ class Live:
     side: Side
 
 
-def routes(path: str, mark: Mark, live: Sequence[Live]) -> list[Json]:
+def routes(path: str, mark: Mark, live: Sequence[Live], matches: Sequence[Json] = (EVERYTHING,)) -> list[Json]:
     """The routes in the order Envoy tries them: hit requests first, then all own traffic without a fault.
+
+    `matches` tell which requests of the virtual host are meant at all.
 
     Injections on one edge are merged when they hit the same requests in the same way (`+`), and may stand side by side when
     their `match` tells their requests apart. Raises Refused for anything else.
     """
-    hit = [_route(path, conditions, group) for group in merged(live) for conditions in _traffic(mark, group.request)]
-    return [*hit, *(_route(path, conditions, None) for conditions in _own(mark))]
+    hit = [
+        _route(path, match, conditions, group)
+        for group in merged(live)
+        for conditions in _traffic(mark, group.request)
+        for match in matches
+    ]
+    return [*hit, *(_route(path, match, conditions, None) for conditions in _own(mark) for match in matches)]
 
 
 def merged(live: Sequence[Live]) -> list[Live]:
@@ -89,13 +97,11 @@ def _own(mark: Mark) -> list[list[Json]]:
     ]
 
 
-def _route(path: str, conditions: Sequence[Json], live: Live | None) -> Json:
-    match: Json = {"prefix": "/"}
-    if conditions:
-        match["headers"] = list(conditions)
+def _route(path: str, match: Json, conditions: Sequence[Json], live: Live | None) -> Json:
+    headers = [*match.get("headers", ()), *conditions]
     route: Json = {
         "name": path,
-        "match": match,
+        "match": {**match, "headers": headers} if headers else match,
         # Retries, timeouts and breakers are those of the copied routes behind this one.
         # None of its own, lest it take the virtual host's.
         "route": {"cluster": f"{path}.call", "timeout": "0s", "retry_policy": {"num_retries": 0}},

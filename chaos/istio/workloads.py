@@ -1,7 +1,8 @@
 """Who runs? Pods as the manifests' Deployments (and their kin) would make them, and where they stand.
 
 There is no scheduler here: a Deployment gives `replicas` pods, named like the Deployment when there is one, `NAME-0`,
-`NAME-1`... when there are several. Addresses come from whoever asks (the local mesh has its own) or are made up.
+`NAME-1`... when there are several; a template with the label `pod-template-hash` adds that to the name, as Kubernetes does.
+Addresses come from whoever asks (the local mesh has its own) or are made up.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any
 from chaos.istio.documents import Document
 
 DEFAULT_NODE = "node-0"
+INJECT = "sidecar.istio.io/inject"
+TEMPLATE_HASH = "pod-template-hash"
+"""The label that tells the generations of a Deployment's pods apart."""
 _REGION = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
 _ZONE = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 _SUBZONE = ("topology.istio.io/subzone",)
@@ -86,6 +90,11 @@ class Pod:
         templates = str(self.annotations.get("inject.istio.io/templates", "")).split(",")
         return "gateway" in templates or [str(c.get("name")) for c in self.containers] == ["istio-proxy"]
 
+    @property
+    def has_proxy(self) -> bool:
+        """Unless its label or annotation says no: a mesh is where sidecars are injected. A gateway is one itself."""
+        return self.is_gateway or (self.labels.get(INJECT) or self.annotations.get(INJECT)) != "false"
+
     def has(self, labels: Mapping[str, str]) -> bool:
         return all(self.labels.get(key) == str(value) for key, value in labels.items())
 
@@ -106,6 +115,16 @@ def nodes_of(documents: Iterator[Document]) -> dict[str, Node]:
     return nodes
 
 
+def is_workload(document: Document) -> bool:
+    return document.kind == "Pod" or document.kind in _OF_PODS
+
+
+def template_labels(document: Document) -> dict[str, str]:
+    """Labels of the pods that a workload would have."""
+    template = document.raw if document.kind == "Pod" else document.spec.get("template") or {}
+    return _labels(template)
+
+
 def pods_of(document: Document, nodes: Mapping[str, Node], address_of: AddressOf) -> Iterator[Pod]:
     """The pods that one Pod, Deployment, StatefulSet... stands for; none for any other kind."""
     if document.kind == "Pod":
@@ -114,16 +133,22 @@ def pods_of(document: Document, nodes: Mapping[str, Node], address_of: AddressOf
         replicas = document.spec.get("replicas")
         count = 1 if replicas is None or document.kind in ("DaemonSet", "Job") else int(replicas)
         template = document.spec.get("template") or {}
+        prefix = _prefix(document, template)
         for index in range(count):
-            name = document.name if count == 1 else f"{document.name}-{index}"
+            name = prefix if count == 1 else f"{prefix}-{index}"
             yield _pod(document, template, name, index, nodes, address_of)
+
+
+def _prefix(document: Document, template: Mapping[str, Any]) -> str:
+    generation = _labels(template).get(TEMPLATE_HASH) if document.kind == "Deployment" else None
+    return f"{document.name}-{generation}" if generation else document.name
 
 
 def _pod(
     document: Document, template: Mapping[str, Any], name: str, index: int, nodes: Mapping[str, Node], address_of: AddressOf
 ) -> Pod:
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
-    labels = {str(k): str(v) for k, v in (metadata.get("labels") or {}).items()}
+    labels = _labels(template)
     node = str(spec.get("nodeName") or DEFAULT_NODE)
     containers = tuple(spec.get("containers") or ())
     written = str((template.get("status") or {}).get("podIP") or "")
@@ -143,6 +168,10 @@ def _pod(
         container_ports={str(port["name"]): int(port["containerPort"]) for port in _named_ports(containers)},
         ports_without_protocol=frozenset(str(port["name"]) for port in _named_ports(containers) if not port.get("protocol")),
     )
+
+
+def _labels(template: Mapping[str, Any]) -> dict[str, str]:
+    return {str(k): str(v) for k, v in ((template.get("metadata") or {}).get("labels") or {}).items()}
 
 
 def _locality(labels: Mapping[str, str], node: Node | None) -> Locality:

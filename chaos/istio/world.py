@@ -22,7 +22,9 @@ from chaos.istio.meshconfig import MeshConfig
 from chaos.istio.services import Protocol, Resolution, Service, ServicePort
 from chaos.istio.workloads import AddressOf, Locality, Node, Pod
 
-__all__ = ["Locality", "Node", "Pod", "Protocol", "Proxy", "ProxyKind", "Resolution", "Service", "ServicePort", "World"]
+__all__ = [
+    "Locality", "Node", "Pod", "Protocol", "Proxy", "ProxyKind", "Resolution", "Service", "ServicePort", "World", "last_applied",
+]  # fmt: skip
 
 NETWORKING = "networking.istio.io"
 DEFAULT_PROFILE = "1.29"
@@ -81,7 +83,7 @@ class World:
     ) -> None:
         if profile not in PROFILES:
             raise ConfigurationError(f'Istio profile "{profile}" is not known{nearest(profile, PROFILES)}')
-        self.documents: tuple[Document, ...] = _last_applied(map(spelling.normal, documents))
+        self.documents: tuple[Document, ...] = last_applied(map(spelling.normal, documents))
         self.mesh = mesh
         self.profile = profile
         self.minor = int(profile.removeprefix("1."))
@@ -236,7 +238,7 @@ def _legible(document: Document) -> Iterator[None]:
         raise ManifestError(f"{document.place()}: cannot be read as a {document.kind}: {error}") from error
 
 
-def _last_applied(documents: Iterable[Document]) -> tuple[Document, ...]:
+def last_applied(documents: Iterable[Document]) -> tuple[Document, ...]:
     """One object per kind, namespace and name: the last one written, as `kubectl apply` leaves it."""
     by_key = {(d.group, d.kind, d.namespace, d.name): d for d in documents}
     return tuple(by_key.values())

@@ -100,6 +100,8 @@ class InjectionProven(Event):
     reason: str
     callers: tuple[str, ...]
     in_force_ms: float
+    only: str = ""
+    """Whom it hits, where that is not all own traffic at every replica: `1 replica, end-user: jason`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,14 @@ class InjectionRequest:
     expires: float = 600.0
     """Seconds after which it ends by itself."""
 
+    @property
+    def only(self) -> str:
+        """Whom it hits, where that is not all own traffic at every replica: `1 replica, end-user: jason`, `everybody`."""
+        parts = ["everybody"] if self.traffic == "all" else []
+        if self.replicas is not None:
+            parts.append(f"{self.replicas} replica{'s' if self.replicas > 1 else ''}")
+        return ", ".join([*parts, *(f"{name}: {value}" for name, value in self.match.items())])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InjectionRecord:
@@ -68,4 +76,5 @@ class InjectionRecord:
         return (self.proven - self.written) / 1e6
 
     def __str__(self) -> str:
-        return f"{self.request.fault} on {self.request.edge} ({self.side} side)"
+        only = f", {self.request.only}" if self.request.only else ""
+        return f"{self.request.fault} on {self.request.edge} ({self.side} side{only})"

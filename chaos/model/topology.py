@@ -27,6 +27,8 @@ class Local:
     """By image name, with or without registry and tag."""
     mesh_config: Mapping[str, object] = field(default_factory=dict)
     """Istio MeshConfig, where it differs from Istio's defaults."""
+    istio: str | None = None
+    """Minor version whose configuration the proxies get: `1.29`. None: the one the translation was measured against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,15 @@ class WindowEvidence:
         sent = self.samples["sent"]
         return max(0, self.scheduled - self.transition - (len(sent) - sent.count(0)))
 
+    def beginning(self, requests: int) -> WindowEvidence:
+        """Its first so many requests, as a window whose length was fixed beforehand."""
+        scheduled = self.samples["scheduled"]
+        if len(scheduled) <= requests:
+            return replace(self, cut_short=False)
+        unrecorded = max(0, self.scheduled - self.transition - len(scheduled))
+        part = self.restricted([i < requests for i in range(len(scheduled))], f"(first {requests})")
+        return replace(part, end=scheduled[requests], scheduled=requests + unrecorded, cut_short=False)
+
     def restricted(self, keep: Sequence[int], suffix: str) -> WindowEvidence:
         """The same window with some of its requests (0 or 1 per sample), and only their calls."""
         samples = self.samples.where(keep)
@@ -115,6 +124,20 @@ class WindowEvidence:
         }
         name = f"{self.name} {suffix}"
         return replace(self, name=name, samples=samples, scheduled=len(samples), transition=0, edges=edges)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is known of a window while it is open: enough to say how long its claims will take."""
+
+    rate: float | None
+    """Requests per second; None where answers decide on it (closed model)."""
+    steady: WindowEvidence | None
+    """Of the same load, before the first injection."""
+    looked_at: bool
+    """Its claims are looked at while requests arrive, and it ends when all of them are decided."""
+    tell: Callable[[str], None]
+    """Says something to whoever waits for the window."""
 
 
 class Count(int):
@@ -183,9 +206,11 @@ class Window:
     def __init__(self, name: str, ledger: Ledger, evidence: WindowEvidence | None = None, *, checked: bool = True) -> None:
         self.name = name
         self.ledger = ledger
+        self.outlook: Outlook | None = None
         self._evidence = evidence
         self._checked = checked
         self._waiting: list[Callable[[Window], None]] = []
+        self._watches: list[Callable[[WindowEvidence], bool]] = []
 
     # -- life
     @property
@@ -213,6 +238,19 @@ class Window:
 
     def when_closed(self, judge: Callable[[Window], None]) -> None:
         self._waiting.append(judge)
+
+    def watch(self, enough: Callable[[WindowEvidence], bool]) -> None:
+        """Ask it of what has been seen so far: does it suffice for a claim registered on this window?"""
+        self._watches.append(enough)
+
+    @property
+    def watched(self) -> bool:
+        """Is there a claim that says when it has seen enough?"""
+        return bool(self._watches)
+
+    def enough(self, so_far: WindowEvidence) -> bool:
+        """Do the requests so far suffice for every claim? They are those that were scheduled first, and all have ended."""
+        return all([enough(so_far) for enough in self._watches])
 
     @property
     def evidence(self) -> WindowEvidence:

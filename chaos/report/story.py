@@ -34,7 +34,8 @@ class Injected:
     gone: InjectionGone | None = None
 
     def __str__(self) -> str:
-        return f"{self.proven.fault} on {self.proven.edge} ({self.proven.side} side)"
+        only = f", {self.proven.only}" if self.proven.only else ""
+        return f"{self.proven.fault} on {self.proven.edge} ({self.proven.side} side{only})"
 
 
 @dataclass(slots=True)

@@ -52,7 +52,8 @@ def table(story: Story, *, width: int, plain: bool = False) -> Iterator[Line]:
     for told in story.experiments:
         yield _row(told, names[told.name], room, plain)
         for text in _injected(told, plain):
-            yield [(" " * (2 + _OUTCOME) + _cut(text, width - 3 - _OUTCOME, plain), "light")]
+            for line in textwrap.wrap(text, max(20, width - 3 - _OUTCOME), max_lines=2, placeholder=" ..."):
+                yield [(" " * (2 + _OUTCOME) + line, "light")]
 
 
 def reasons(story: Story, *, width: int, plain: bool = False) -> Iterator[Line]:
@@ -107,7 +108,8 @@ def _names(experiments: Sequence[Told]) -> dict[str, str]:
 def _short(message: str, width: int) -> Iterator[str]:
     """The first lines of a message, wrapped: what was claimed, what was measured, and the likely cause."""
     for paragraph in message.splitlines()[:_REASON_LINES]:
-        yield from textwrap.wrap(paragraph.strip(), max(20, width - 1), break_long_words=False)
+        # Paths and edges stay whole, so that they can be copied.
+        yield from textwrap.wrap(paragraph.strip(), max(20, width - 1), break_long_words=False, break_on_hyphens=False)
 
 
 def _cut(text: str, room: int, plain: bool) -> str:

@@ -123,6 +123,7 @@ class Injection:
             reason=self.record.reason,
             callers=self.record.callers,
             in_force_ms=self.record.in_force_ms,
+            only=self.record.request.only,
         )
 
     def _note(self, change: Callable[[int], InjectionRecord]) -> Callable[[], None]:

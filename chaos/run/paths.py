@@ -1,8 +1,8 @@
 """Which private paths stand, and what is switched on them? Our objects in a mesh, written in order and proven each time.
 
 Staged in force, then switched, then proven; at the end switched off and proven, then the staged part removed: a route to a cluster
-that is not there answers 503. Everything written is journalled first. One path stands per caller workload and virtual host, from
-the first mention of an edge to the end of the experiment.
+that is not there answers 503. Everything written is journalled first. One path stands per caller workload, virtual host and callee,
+from the first mention of an edge to the end of the experiment.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from chaos import clock
 from chaos.envoy.configuration import Configuration
 from chaos.errors import MeshFailure, Refused
-from chaos.injection import in_force, names, objects
+from chaos.injection import in_force, leading, names, objects
 from chaos.injection.callers import Callers, Ends
 from chaos.injection.private_path import PrivatePath, copy_source, private_path
 from chaos.injection.switch import Live, routes
@@ -29,12 +29,13 @@ from chaos.run.journal import Journal
 IN_FORCE_WITHIN = 30.0
 """Seconds until proxies must hold what was written; usually milliseconds, on a cluster a second or two."""
 
-Key = tuple[str, str, str]
-"""(callers' namespace, callers' workload, virtual host)"""
+Key = tuple[str, str, str, str]
+"""(callers' namespace, callers' workload, callee's host, virtual host)"""
 
 
 @dataclass(slots=True)
 class _Standing:
+    key: Key
     path: PrivatePath
     by: objects.Signature
     """What its two objects say of themselves, always the same."""
@@ -44,6 +45,11 @@ class _Standing:
     """What shall be on."""
     maybe: list[Live] = field(default_factory=list)
     """What may be on in some proxy: written and not yet proven gone."""
+
+    @property
+    def only_to(self) -> str | None:
+        """A gateway's virtual host leads elsewhere too."""
+        return self.key[2] if self.path.callers.gateway else None
 
 
 class Paths:
@@ -65,17 +71,17 @@ class Paths:
     def of(self, ends: Ends) -> list[PrivatePath]:
         """The standing paths of an edge."""
         with self._lock:
-            return [self._standing[key].path for key in _keys(ends) if key in self._standing]
+            return [standing.path for standing in self._standing_on(ends)]
 
     def plan(self, ends: Ends) -> list[PrivatePath]:
         """The paths an edge needs, standing or made from the proxies' dumps now; nothing is written. Raises Refused."""
         with self._lock:
-            return [self._standing[key].path if key in self._standing else self._plan_one(ends, key) for key in _keys(ends)]
+            return [path for _, path in self._planned(ends)]
 
     def stage(self, ends: Ends) -> list[PrivatePath]:
         """Make the paths of an edge stand and observe. Idempotent; returns when every caller proxy was seen to hold them."""
         with self._lock:
-            planned = [self._standing.setdefault(_key(path), _Standing(path, self._signature())) for path in self.plan(ends)]
+            planned = [self._standing.setdefault(key, _Standing(key, path, self._signature())) for key, path in self._planned(ends)]
             new = [each for each in planned if not each.staged]
             if new:
                 self._write([objects.stage(each.path, each.by) for each in new])
@@ -91,13 +97,14 @@ class Paths:
     def check(self, ends: Ends, live: Live) -> None:
         """Refused if this injection contradicts one that is on."""
         with self._lock:
-            for path in self.of(ends):
-                routes(path.name, self._mark, [*self._standing[_key(path)].live, live])
+            for each in self._standing_on(ends):
+                routes(each.path.name, self._mark, [*each.live, live])
 
     def switch_on(self, ends: Ends, live: Live, *, written: Callable[[], None]) -> None:
         """`written` is called right before the first write. Returns when proven in force."""
         with self._lock:
-            standing = [self._standing[_key(path)] for path in self.stage(ends)]
+            self.stage(ends)
+            standing = self._standing_on(ends)
             written()
             for each in standing:
                 each.live = [*each.live, live]
@@ -109,7 +116,7 @@ class Paths:
     def switch_off(self, ends: Ends, live: Live, *, written: Callable[[], None]) -> None:
         """Idempotent. Returns when proven gone."""
         with self._lock:
-            standing = [s for key in _keys(ends) if (s := self._standing.get(key)) and live in [*s.live, *s.maybe]]
+            standing = [each for each in self._standing_on(ends) if live in [*each.live, *each.maybe]]
             if not standing:
                 return
             for each in standing:
@@ -143,26 +150,51 @@ class Paths:
             return ""
 
     # -- in detail
-    def _plan_one(self, ends: Ends, key: Key) -> PrivatePath:
-        callers = next(c for c in ends.callers if (c.namespace, c.workload) == key[:2])
-        port = next(p for p in ends.callee.ports if key[2] == f"{ends.callee.host}:{p.number}")
-        seen = self._agreed(callers, ends, key[2])
-        return private_path(
+    def _standing_on(self, ends: Ends) -> list[_Standing]:
+        callers = {(c.namespace, c.workload, ends.callee.host) for c in ends.callers}
+        return [each for each in self._standing.values() if each.key[:3] in callers]
+
+    def _planned(self, ends: Ends) -> list[tuple[Key, PrivatePath]]:
+        """Of each workload that calls: what stands, or what its virtual hosts for the callee would get."""
+        standing = self._standing_on(ends)
+        planned = []
+        for callers in ends.callers:
+            stand = [(each.key, each.path) for each in standing if each.key[:2] == (callers.namespace, callers.workload)]
+            planned += stand or [self._plan_one(ends, callers, host) for host in self._virtual_hosts(ends, callers)]
+        return planned
+
+    def _virtual_hosts(self, ends: Ends, callers: Callers) -> list[str]:
+        if not callers.gateway:
+            return [f"{ends.callee.host}:{port.number}" for port in ends.callee.ports if port.http]
+        found = leading.hosts_to(self._mesh.configuration(callers.pods[0]), ends.callee.host)
+        if not found and ends.edge.caller is not None:
+            raise Refused(
+                f"{ends.edge}: no route of the gateway {callers.workload} leads to {ends.callee.host}; "
+                "bind a VirtualService to its Gateway, or inject on another edge"
+            )
+        return found
+
+    def _plan_one(self, ends: Ends, callers: Callers, virtual_host: str) -> tuple[Key, PrivatePath]:
+        ports = [port for port in ends.callee.ports if port.http]
+        path = private_path(
             name=names.path_name(self._mark.run, next(self._numbers)),
             edge=ends.edge,
             callers=callers,
-            virtual_host=key[2],
-            grpc=port.grpc,
-            configuration=seen,
+            virtual_host=virtual_host,
+            grpc=all(p.grpc for p in ports if callers.gateway or virtual_host == f"{ends.callee.host}:{p.number}"),
+            configuration=self._agreed(callers, ends, virtual_host),
+            only_to=ends.callee.host if callers.gateway else None,
         )
+        return (callers.namespace, callers.workload, ends.callee.host, virtual_host), path
 
     def _agreed(self, callers: Callers, ends: Ends, virtual_host: str) -> Configuration:
         """One configuration for all pods of the workload. Raises Refused where they differ in what is copied."""
+        only_to = ends.callee.host if callers.gateway else None
         seen = [(pod, self._mesh.configuration(pod)) for pod in callers.pods]
         first_pod, first = seen[0]
-        wanted = copy_source(first, virtual_host, ends.edge)
+        wanted = copy_source(first, virtual_host, ends.edge, only_to)
         for pod, other in seen[1:]:
-            if copy_source(other, virtual_host, ends.edge) != wanted:
+            if copy_source(other, virtual_host, ends.edge, only_to) != wanted:
                 raise Refused(
                     f"{ends.edge}: {pod.id} and {first_pod.id} route {virtual_host} differently "
                     "(a rollout under way, or other localities); wait for the rollout, or name one version of the caller"
@@ -214,7 +246,7 @@ class Paths:
 
     def _unswitched(self, path: PrivatePath, live: Sequence[Live] | None) -> list[str]:
         """Pods that do not hold exactly the routes of `live` (None: no route of this path at all)."""
-        wanted = [] if live is None else routes(path.name, self._mark, live)
+        wanted = [] if live is None else routes(path.name, self._mark, live, path.matches)
         pattern = "|".join(map(re.escape, path.route_configurations))
         return [
             pod.id
@@ -244,29 +276,16 @@ class Paths:
         for pod in path.callers.pods:
             configuration = self._mesh.configuration(pod)
             try:
-                now = copy_source(configuration, path.virtual_host, path.edge)
+                now = copy_source(configuration, path.virtual_host, path.edge, standing.only_to)
             except Refused as refused:
                 return f"{pod.id}: {refused}"
             if now != path.copied:  # dump against dump: even a default written out is a change
                 return f"{pod.id}: the routes, clusters or endpoints of {path.virtual_host} changed while they were under test"
-            if not in_force.switched(path, routes(path.name, self._mark, standing.live), configuration.routes):
+            if not in_force.switched(path, routes(path.name, self._mark, standing.live, path.matches), configuration.routes):
                 return f"{pod.id}: our route to {path.virtual_host} is gone or was changed"
             if lacking := self._missing(pod, path):
                 return f"{pod.id}: {lacking[0]} of the private path to {path.virtual_host} is gone or was changed"
         return ""
-
-
-def _keys(ends: Ends) -> list[Key]:
-    return [
-        (callers.namespace, callers.workload, f"{ends.callee.host}:{port.number}")
-        for callers in ends.callers
-        for port in ends.callee.ports
-        if port.http
-    ]
-
-
-def _key(path: PrivatePath) -> Key:
-    return path.callers.namespace, path.callers.workload, path.virtual_host
 
 
 def _all_of(path: PrivatePath) -> str:

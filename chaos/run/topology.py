@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from chaos.errors import ChaosError, TopologyError
+from chaos.errors import ChaosError, InvalidValue, TopologyError
 from chaos.istio.documents import positioned
+from chaos.istio.world import DEFAULT_PROFILE, PROFILES
 from chaos.model import topology as model
 from chaos.model import units
 
@@ -68,6 +69,14 @@ def _percent(value: Any) -> float:
     return units.percentage(value, name="allow.max_percent")
 
 
+def _minor(value: Any) -> str:
+    if isinstance(value, float):
+        raise InvalidValue(f'local.istio is {value}: write it in quotes, "{DEFAULT_PROFILE}"; YAML takes 1.30 for the number 1.3')
+    if value not in PROFILES:
+        raise InvalidValue(f"local.istio is {value!r}: the minor versions of Istio known here are {PROFILES[0]} to {PROFILES[-1]}")
+    return str(value)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -85,12 +94,14 @@ class _Local(_Strict):
     manifests: list[str] = Field(min_length=1)
     workloads: dict[str, _Workload] = {}
     mesh_config: dict[str, Any] = {}
+    istio: Annotated[str | None, BeforeValidator(_minor)] = None
 
     def value(self, base: Path) -> model.Local:
         return model.Local(
             manifests=tuple((base / path).resolve() for path in self.manifests),
             workloads={image: workload.value(base) for image, workload in self.workloads.items()},
             mesh_config=self.mesh_config,
+            istio=self.istio,
         )
 
 

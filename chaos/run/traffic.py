@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -15,11 +16,11 @@ from chaos.errors import ExperimentError, Inconclusive, LoadFailure
 from chaos.load.port import Flow, LoadPlan, OpenModel, Script
 from chaos.model import units
 from chaos.model.edge import Edge
-from chaos.model.events import LoadStarted, WindowClosed, WindowProgress
+from chaos.model.events import LoadStarted, Noted, WindowClosed, WindowProgress
 from chaos.model.injection import InjectionRecord, InjectionRequest
 from chaos.model.samples import Samples
 from chaos.model.verdict import Ledger
-from chaos.model.window import Window, WindowEvidence, is_bad, latencies, latency_at
+from chaos.model.window import Outlook, Window, WindowEvidence, is_bad, latencies, latency_at
 from chaos.observe.windows import Stretch, gather
 from chaos.run.injecting import Injection
 
@@ -105,6 +106,23 @@ class Traffic:
         yield window
         self._close(window, start, clock.now())
 
+    @contextmanager
+    def until_decided(self, max: str | timedelta = "60s") -> Iterator[Window]:  # noqa: A002 - the word for it
+        """Claims registered in the block are looked at while requests arrive; it ends when all are decided, or after `max`."""
+        seconds = units.duration(max, name="max").total_seconds()
+        window = self._new_window(looked_at=True)
+        self._experiment.alarm.wait_until(self._warm())
+        start = clock.now()
+        yield window
+        if not window.watched:
+            raise ExperimentError(
+                f"{window.name}: nothing was claimed of it, so that nothing can be decided: write expect(...).to_... in the block, "
+                "`with traffic.until_decided() as w: expect(w).to_succeed()`"
+            )
+        end = start + int(seconds * clock.NS)
+        self._flow_until(window, start, end, seconds, enough=lambda: window.enough(self._so_far(window.name, start)))
+        self._close(window, start, min(end, clock.now()), cut_short=True)
+
     def settle(self, after: Injection | None = None) -> None:
         """Wait until every request scheduled before `after` was gone (default: before now) has ended, on every hop."""
         until = clock.now()
@@ -164,11 +182,18 @@ class Traffic:
         return f"<load on {self.target}>"
 
     # -- in detail
-    def _new_window(self) -> Window:
+    def _new_window(self, *, looked_at: bool = False) -> Window:
         if self._stopped:
             raise ExperimentError(f"load on {self.target} has ended: take its windows inside its block")
         self._windows += 1
-        window = Window(f"window {self._windows} of {self.target}", self._experiment.ledger)
+        experiment, model = self._experiment, self._plan.model
+        window = Window(f"window {self._windows} of {self.target}", experiment.ledger)
+        window.outlook = Outlook(
+            rate=model.rate if isinstance(model, OpenModel) else None,
+            steady=self._steady,
+            looked_at=looked_at,
+            tell=lambda text: experiment.emit(Noted(experiment=experiment.name, text=text)),
+        )
         self._ejected_before[window] = self._experiment.ejections()
         return window
 
@@ -179,11 +204,13 @@ class Traffic:
             seconds = max(seconds, WARM_UP_REQUESTS / self._plan.model.rate)
         return self.flow.started + int(seconds * clock.NS)
 
-    def _flow_until(self, window: Window, start: int, end: int, seconds: float) -> None:
-        """Wait for the end of the window, watch the generator, and tell how it goes."""
+    def _flow_until(
+        self, window: Window, start: int, end: int, seconds: float, *, enough: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait for the end of the window, or for enough; watch the generator, and tell how it goes."""
         alarm = self._experiment.alarm
         alarm.wait_until(start)
-        while clock.now() < end:
+        while clock.now() < end and not enough():
             alarm.wait_until(min(end, clock.now() + int(PROGRESS_EVERY * clock.NS)))
             self.flow.check()
             if self._experiment.tells_progress:
@@ -200,15 +227,38 @@ class Traffic:
                     )
                 )
 
-    def _close(self, window: Window, start: int, end: int) -> Window:
-        evidence = self._evidence(window.name, start, end, self._ejected_before.pop(window))
+    def _so_far(self, name: str, start: int) -> WindowEvidence:
+        """Requests in the order of their scheduled start, as far as all of them have ended. Who is slow is waited for."""
+        samples = self.flow.samples().between(start, clock.now())
+        scheduled = samples["scheduled"]
+        ended = bisect_left(scheduled, True, key=lambda at: not self.flow.resolved(at + 1))
+        samples = samples.between(start, scheduled[ended]) if ended < len(scheduled) else samples
+        end = samples["scheduled"][-1] + 1 if len(samples) else start
+        seconds = max(1e-9, (end - start) / clock.NS)
+        model = self._plan.model
+        return WindowEvidence(
+            name=name,
+            kind="fault",
+            start=start,
+            end=end,
+            samples=samples,
+            scheduled=len(samples),
+            offered=model.rate if isinstance(model, OpenModel) else len(samples) / seconds,
+            timeout=self._plan.timeout,
+            open_model=isinstance(model, OpenModel),
+        )
+
+    def _close(self, window: Window, start: int, end: int, *, cut_short: bool = False) -> Window:
+        evidence = self._evidence(window.name, start, end, self._ejected_before.pop(window), cut_short=cut_short)
         if evidence.kind == "steady":
             self._steady = evidence
         self._experiment.emit(_closed(self._experiment.name, evidence))
         window.close(evidence)
         return window
 
-    def _evidence(self, name: str, start: int, end: int, ejected_before: Mapping[Edge, int]) -> WindowEvidence:
+    def _evidence(
+        self, name: str, start: int, end: int, ejected_before: Mapping[Edge, int], *, cut_short: bool = False
+    ) -> WindowEvidence:
         """Once everything of the stretch has ended."""
         doubts = self._gather_doubts(start, end)
         scheduled = self.flow.scheduled(start, end)
@@ -224,6 +274,7 @@ class Traffic:
             timeout=self._plan.timeout,
             open_model=isinstance(model, OpenModel),
             doubts=tuple(doubts),
+            cut_short=cut_short,
             reached_by=self._reached_by,
         )
         experiment = self._experiment

@@ -18,7 +18,7 @@ from chaos.model.outcome import Outcome
 from chaos.stats.dependence import latency_design_effect, running_share_design_effect
 from chaos.stats.levels import ALPHA_HELD
 from chaos.stats.quantiles import Latencies
-from chaos.stats.shares import FEWEST_EFFECTIVE, check_allowed, check_burst, outcome_for_all, worst_case
+from chaos.stats.shares import FEWEST_EFFECTIVE, REQUESTS_FOR_ALL, check_allowed, check_burst, outcome_for_all, worst_case
 
 Grid = Sequence[tuple[float, float]]
 """Alternatives to the allowed share: (weight, odds of a bad request)."""
@@ -55,7 +55,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class _Schedule:
+class Schedule:
     """After how many requests one looks: at the first count, then at the next whole number above `factor` times the last."""
 
     first: int
@@ -65,8 +65,8 @@ class _Schedule:
         return int(look * self.factor) + 1
 
 
-SHARE_LOOKS: Final = _Schedule(50, 1.1)
-LATENCY_LOOKS: Final = _Schedule(500, 1.25)
+SHARE_LOOKS: Final = Schedule(50, 1.1)
+LATENCY_LOOKS: Final = Schedule(500, 1.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class _Counts:
 class Watch:
     """The looks at one claim. Each of its methods takes the whole prefix so far, and returns the last look."""
 
-    def __init__(self, allowed: float, *, alpha_violated: float, alpha_held: float, schedule: _Schedule) -> None:
+    def __init__(self, allowed: float, *, alpha_violated: float, alpha_held: float, schedule: Schedule) -> None:
         check_allowed(allowed)
         self._allowed = allowed
         self._alpha_held = alpha_held
@@ -184,6 +184,21 @@ class LatencyWatch(Watch):
         self._design_effect = max(self._design_effect, latency_design_effect(latencies, bound=self._bound))
         enough = len(latencies) / self._design_effect >= FEWEST_EFFECTIVE
         return _Counts(latencies.above(self._bound) - missing, len(latencies), missing, self._design_effect, enough)
+
+
+def planned_looks(allowed: float, schedule: Schedule, *, alpha_held: float = ALPHA_HELD) -> int:
+    """Requests at the look that decides for a claim if none is bad: 69 for 95 %, 367 for 99 %, 3,669 for 99.9 %."""
+    check_allowed(allowed)
+    due = schedule.first
+    while not _decides(due, allowed, alpha_held):
+        due = schedule.after(due)
+    return due
+
+
+def _decides(requests: int, allowed: float, alpha_held: float) -> bool:
+    if allowed == 0:
+        return requests >= REQUESTS_FOR_ALL
+    return log_e(low_grid(allowed), 0, requests, allowed) >= -math.log(alpha_held)
 
 
 def low_grid(allowed: float) -> Grid:

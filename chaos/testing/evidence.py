@@ -10,7 +10,7 @@ about is given as one value for all, or as a function of the request's number:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from chaos.model.calls import Attempt, Call
@@ -189,6 +189,38 @@ def window(
 def closed(evidence: WindowEvidence, ledger: Ledger | None = None) -> Window:
     """The window that an experiment would hold after its block has ended."""
     return Window(evidence.name, ledger or Ledger(), evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An injection whose block has ended, for `to_recover(after=...)`."""
+
+    record: InjectionRecord
+
+
+class Flowed:
+    """Load that has flowed: `steady`, then `fault` (its injections say from when to when), then the requests `after` it."""
+
+    def __init__(self, steady: WindowEvidence | None, fault: WindowEvidence, after: Samples, ledger: Ledger | None = None) -> None:
+        self.target = "/productpage"
+        self.ledger = ledger or Ledger()
+        self.steady = steady
+        self._fault = fault
+        self._after = after
+
+    def between(self, start: int, end: int) -> Window:
+        found = self._after.between(start, end)
+        name = "window 3 (recovery) of /productpage"
+        return closed(window(found, kind="recovery", name=name, steady=self.steady, start=start, end=end), self.ledger)
+
+    def under(self, injection: InjectionRecord) -> WindowEvidence:
+        return self._fault
+
+    def requests(self, start: int, end: int) -> Samples:
+        return self._after.between(start, end)
+
+    def __repr__(self) -> str:
+        return f"<load on {self.target}>"
 
 
 class _Table(Generic[T]):

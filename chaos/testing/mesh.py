@@ -18,8 +18,9 @@ from chaos.envoy.translation import translate
 from chaos.errors import TopologyError, Unreachable, nearest
 from chaos.istio import documents as manifests
 from chaos.istio.documents import Document, read_text
-from chaos.istio.world import World
-from chaos.mesh.port import Address, EnvoyFilter, Host, Identity, Mesh, Pod, Resource, Service, ServicePort
+from chaos.istio.inventory import pod_of, service_of
+from chaos.istio.world import DEFAULT_PROFILE, World
+from chaos.mesh.port import Address, EnvoyFilter, Host, Identity, Mesh, Pod, Resource, Service
 from chaos.model.topology import Topology
 from chaos.testing.behaviour import Behaviours
 from chaos.testing.passing_time import PassingTime
@@ -46,10 +47,14 @@ class FakeMesh(Mesh):
             raise TopologyError(f"{topology.file}: nothing under local: the fake mesh is made from local.manifests")
         entry = topology.entry
         load = read_text(_LOAD_WORKLOAD.format(name=LOAD, namespace=entry.namespace), Path(f"<{LOAD}>"))
-        self._world = World.of([*manifests.read(topology.local.manifests), *load], mesh_config=dict(topology.local.mesh_config))
+        self._world = World.of(
+            [*manifests.read(topology.local.manifests), *load],
+            mesh_config=dict(topology.local.mesh_config),
+            profile=topology.local.istio or DEFAULT_PROFILE,
+        )
         self._topology = topology
-        self._pods = tuple(_pod(pod) for pod in self._world.pods)
-        self._services = tuple(_service(service) for service in self._world.services)
+        self._pods = tuple(pod_of(pod) for pod in self._world.pods)
+        self._services = tuple(service_of(service) for service in self._world.services)
         self._plain = {pod.id: translate(self._world, pod.id) for pod in self._pods}
         self._ours: dict[tuple[str, str], EnvoyFilter] = {}
         proxies = {pod.id: Proxy(pod=pod, configuration=self._plain[pod.id]) for pod in self._pods}
@@ -142,8 +147,9 @@ class FakeMesh(Mesh):
             self.system.proxies[pod.id].configuration = self._patched(pod, filters)
 
     def _patched(self, pod: Pod, filters: Iterable[Document]) -> Configuration:
-        root = self._world.mesh.root_namespace
-        return patches.apply(self._plain[pod.id], filters, self._world.proxy(pod.id), root_namespace=root)
+        world = self._world
+        root = world.mesh.root_namespace
+        return patches.apply(self._plain[pod.id], filters, world.proxy(pod.id), root_namespace=root, profile=world.profile)
 
     def _proxy(self, pod: Pod) -> Proxy:
         try:
@@ -154,18 +160,3 @@ class FakeMesh(Mesh):
 
 def _key(an_object: EnvoyFilter) -> tuple[str, str]:
     return str(an_object["metadata"]["namespace"]), str(an_object["metadata"]["name"])
-
-
-def _service(service: Any) -> Service:
-    return Service(
-        name=service.name,
-        namespace=service.namespace,
-        host=service.hostname,
-        ports=tuple(ServicePort(number=p.number, name=p.name, protocol=p.protocol.value) for p in service.ports),
-        selector=service.selector or {},
-        headless=service.headless,
-    )
-
-
-def _pod(pod: Any) -> Pod:
-    return Pod(name=pod.name, namespace=pod.namespace, workload=pod.workload, labels=pod.labels, ip=pod.ip, gateway=pod.is_gateway)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.pathlib import bestrelpath
 
 MESH, TOPOLOGY, REPORT = "chaos_mesh", "chaos_topology", "chaos_report"
 DEFAULT_MESH = "local"
@@ -50,6 +51,11 @@ def topology(config: pytest.Config) -> Path | None:
 def report(config: pytest.Config) -> Path:
     """The folder of all runs."""
     return _path(config, REPORT) or config.rootpath / DEFAULT_REPORT
+
+
+def shown(config: pytest.Config, path: Path) -> str:
+    """A path as it can be used where pytest was called."""
+    return bestrelpath(config.invocation_params.dir, path)
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:

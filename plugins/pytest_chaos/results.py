@@ -11,6 +11,7 @@ from chaos.report.json_report import JsonReport
 from chaos.report.story import Story
 from chaos.report.stream import began, merged, write
 from chaos.report.table import Line, needs_plain, reasons, table
+from pytest_chaos import options
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
@@ -68,8 +69,7 @@ class Results:
         for line in [*table(story, width=writer.fullwidth, plain=plain), *reasons(story, width=writer.fullwidth, plain=plain)]:
             _write(writer, line)
         for file in self._files:
-            shown = file.relative_to(self._config.rootpath) if file.is_relative_to(self._config.rootpath) else file
-            terminal.write_line(f"report: {shown}")
+            terminal.write_line(f"report: {options.shown(self._config, file)}")
 
 
 def _write(writer: TerminalWriter, line: Line) -> None:

@@ -143,7 +143,7 @@ class Session:
         return [
             *swept,
             f"istio-chaos: {_counted(self._experiments)} on the {options.mesh(self._config)} mesh, run {self._id}",
-            f"topology: {_shown(self._topology.file, self._config.rootpath)}",
+            f"topology: {options.shown(self._config, self._topology.file)}",
         ]
 
     @pytest.hookimpl(tryfirst=True)
@@ -234,7 +234,3 @@ def exit_status(
 
 def _counted(experiments: int) -> str:
     return f"{experiments} experiment{'' if experiments == 1 else 's'}"
-
-
-def _shown(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

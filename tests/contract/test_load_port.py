@@ -42,9 +42,19 @@ def fake(folder: Path) -> Iterator[Subject]:
 SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"locust": locust, "fake": fake}
 
 
-@pytest.fixture(scope="module", params=SUBJECTS)
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
-    with SUBJECTS[request.param](tmp_path_factory.mktemp(request.param)) as subject:
+@pytest.fixture(scope="module")
+def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    """One Locust for all tests of this module, as a run has one."""
+    with locust(tmp_path_factory.mktemp("locust")) as subject:
+        yield subject
+
+
+@pytest.fixture(params=SUBJECTS)
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    if request.param == "locust":
+        yield request.getfixturevalue("long_lived")
+        return
+    with SUBJECTS[request.param](tmp_path) as subject:  # whose time must not outlive the test
         yield subject
 
 

@@ -35,7 +35,7 @@ CALLEES = (
     grpc("greeter"),
     grpc("switched-off", "- retries: {attempts: 0}"),
     grpc("on-internal", "- retries: {attempts: 2, retryOn: internal}"),
-    grpc("timeout", "- timeout: 100ms"),
+    grpc("timeout", "- {timeout: 300ms, retries: {attempts: 0}}"),
     grpc("unavailable", "- fault: {abort: {grpcStatus: UNAVAILABLE, percentage: {value: 100}}}"),
     grpc(
         "aborting",
@@ -115,11 +115,14 @@ def test_what_the_callee_says_in_trailers_only_arrives_so(caller: Caller) -> Non
     assert called.answer.headers["grpc-message"] == "as told: 13"
 
 
-def test_a_timeout_of_the_route(caller: Caller) -> None:
-    called = greet(caller, "timeout", x_answer="hang")
+def test_a_timeout_of_the_route_holds_at_the_callee_s_sidecar_too(caller: Caller) -> None:
+    in_time, late = greet(caller, "timeout"), greet(caller, "timeout", x_answer="hang")
 
-    assert (called.line["flags"], called.line["details"]) == ("UT", "response_timeout")
-    assert (called.answer.http_status, called.answer.status) == (200, UNAVAILABLE)
+    assert in_time.answer.messages[0]["headers"]["grpc-timeout"] == "300m"
+    # Which of the two sidecars answers first is open; their answers differ.
+    ends = {("UT", "response_timeout", UNAVAILABLE), ("-", "via_upstream", DEADLINE_EXCEEDED)}
+    assert (late.line["flags"], late.line["details"], late.answer.status) in ends
+    assert late.answer.http_status == 200
 
 
 # -------------------------------------------------------------------------------------------------- VirtualService faults

@@ -267,7 +267,7 @@ def test_an_interrupt_in_the_middle_of_a_change_leaves_the_state_before_it(
 
     def interrupted(files: Subscription, written: Written, deadline: Deadline) -> None:
         confirm(files, written, deadline)
-        if written.kind is kind:
+        if written.source.kind is kind:
             monkeypatch.setattr(Subscription, "confirm", confirm)
             raise KeyboardInterrupt
 
@@ -363,6 +363,7 @@ def test_a_dead_part_is_reported_and_keeps_no_undo_from_the_others(tmp_path: Pat
     try:
         mesh.check()
         mesh.apply([envoy_filter("ours", addition("CLUSTER", internal_cluster("istio-chaos.t.4", "x")), app="store")])
+        gone = pod(mesh, "store-1")
         victim = next(group for group, what in journal.groups.items() if what == "sidecar of store-1.shop")
         os.killpg(victim, signal.SIGKILL)
 
@@ -375,7 +376,8 @@ def test_a_dead_part_is_reported_and_keeps_no_undo_from_the_others(tmp_path: Pat
 
         assert "sidecar of store-1.shop was ended by SIGKILL" in str(poll(reported, deadline=Deadline.after(5)))
         with pytest.raises(Unreachable, match=r"the admin interface of sidecar of store-1\.shop"):
-            mesh.configuration(pod(mesh, "store-1"))
+            mesh.configuration(gone)
+        assert gone not in mesh.pods()
         # Its configuration is gone with it: an undo is whole without it.
         mesh.delete([("shop", "ours")])
         assert not mesh.dump(pod(mesh, "store-0"), Resource.CLUSTERS, r"istio-chaos.*")

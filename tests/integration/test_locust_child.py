@@ -365,13 +365,9 @@ def script(tmp_path: Path, origin: Origin, text: str, user: str | None = None) -
 
 
 @pytest.mark.parametrize("user", ["HttpUser", "FastHttpUser"])
-def test_a_locustfile_is_run_and_recorded(
-    generator: LocustGenerator, origin: Origin, tmp_path: Path, user: str
-) -> None:
+def test_a_locustfile_is_run_and_recorded(generator: LocustGenerator, origin: Origin, tmp_path: Path, user: str) -> None:
     samples = run(generator, script(tmp_path, origin, SHOP.format(user=user)), ClosedModel(1), count=20)
-    rows = [
-        (samples.tables.texts[samples["name"][i]], samples["status"][i], samples.error(i)) for i in range(len(samples))
-    ]
+    rows = [(samples.tables.texts[samples["name"][i]], samples["status"][i], samples.error(i)) for i in range(len(samples))]
 
     assert rows[:10] == [
         ("page", 200, ""),
@@ -526,9 +522,7 @@ def test_a_load_that_cannot_be_written_down_fails(origin: Origin, tmp_path: Path
         flow.stop()
 
 
-def test_an_interrupted_start_sends_nothing_on(
-    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_start_sends_nothing_on(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(LocustGenerator(tmp_path)) as generator:
         run(generator, origin.requests("/ok"), count=1)
         answer = Child.answer
@@ -614,5 +608,3 @@ def test_a_child_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.M
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     with closing(LocustGenerator(tmp_path, env=env)) as generator, pytest.raises(LoadFailure, match="not the real one"):
         generator.start(plan(Requests(url="http://127.0.0.1:1/"), ClosedModel(1)))
-
-

@@ -6,46 +6,55 @@ A hundred worlds in a run of seconds, always the same ones; `--hypothesis-profil
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import cache
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chaos.envoy.configuration import Configuration, Resource
+from chaos.clock import Deadline, poll
+from chaos.envoy.configuration import Configuration
 from chaos.envoy.translation import translate
-from chaos.istio.documents import read
+from chaos.istio.documents import Document, read
 from chaos.istio.validate import refusals
 from chaos.istio.world import World
+from chaos.mesh.local.addresses import Endpoint
 from tests.envoy_validation import refusal
-from tests.generated import CLIENT, Manifest, Routing, documents, manifest, optional, routed, routings, service, workload, worlds
+from tests.envoys import envoys
+from tests.generated import CLIENT, WORKLOADS, Manifest, Request, Routing, documents, manifest, owners, routings, service, workload
 
+PATIENCE = 10.0
 GOLDEN = Path(__file__).parents[1] / "golden"
 SOAKING = settings.get_current_profile_name() == "soak"
 
 
 def drawn(batches: int) -> settings:
+    """So many examples, the same every time; a soak draws fifty times as many, new ones each time, and makes what fails small."""
     return settings(
+        phases=tuple(Phase) if SOAKING else (Phase.generate,),
         max_examples=batches * 50 if SOAKING else batches,
         derandomize=not SOAKING,
         database=None,
         deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+        suppress_health_check=list(HealthCheck),  # batches are big on purpose
     )
 
 
 # ---------------------------------------------------------------------------------------------------------- Envoy takes it
-@drawn(8)
-@given(st.lists(worlds(), min_size=1, max_size=16))
+@drawn(16)
+@given(st.lists(owners(), min_size=3, max_size=8))
 def test_envoy_takes_whatever_istiod_would_take(tmp_path_factory: pytest.TempPathFactory, batch: list[list[Manifest]]) -> None:
-    found = [World.of(documents(manifests)) for manifests in batch]
+    found = [documents(manifests) for manifests in batch]
+    configurations = [translate(World.of(WORKLOADS + own), proxy) for own in found for proxy in (CLIENT, "alpha-v1.shop")]
 
-    assert [finding for world in found for document in world.documents for finding in refusals(document)] == []
-    configurations = [translate(world, proxy) for world in found for proxy in (CLIENT, "alpha-v1.shop")]
-    assert refusal(configurations, _folder(tmp_path_factory)) == ""
+    assert [finding for own in found for document in own for finding in refusals(document)] == []
+    assert refusal(configurations, tmp_path_factory.mktemp("batch")) == ""
 
 
 # What Envoy has against configurations that istiod pushes all the same.
@@ -74,20 +83,60 @@ def _cases() -> list[str]:
 
 
 def _golden(name: str) -> Iterator[Configuration]:
-    """For every proxy of a case (a case without any is about validation alone)."""
+    """For every proxy of a case; those about validation alone have none."""
     folder = GOLDEN / "cases" / name
     case: dict[str, Any] = yaml.safe_load((folder / "case.yaml").read_text())
-    if case.get("proxies"):
-        files = [*(GOLDEN / "base" / f"{base}.yaml" for base in case.get("base", ["bookinfo"])), folder / "manifests.yaml"]
-        accepted = [document for file in files for document in _documents(file) if not refusals(document)]
-        world = World.of(accepted, mesh_config=case.get("mesh"), api_defaults=False)
-        for proxy in case["proxies"]:
-            yield translate(world, next(pod.id for pod in world.pods if proxy in (pod.id, pod.workload)))
+    files = [*(GOLDEN / "base" / f"{base}.yaml" for base in case.get("base", ["bookinfo"])), folder / "manifests.yaml"]
+    accepted = [document for file in files for document in _documents(file) if not refusals(document)]
+    world = World.of(accepted, mesh_config=case.get("mesh"), api_defaults=False)
+    for expected in sorted((folder / "expected").glob("*.*.json")):
+        yield translate(world, expected.stem)
 
 
 @cache
-def _documents(file: Path) -> Sequence[Any]:
+def _documents(file: Path) -> Sequence[Document]:
     return tuple(read([file]))
 
 
-# -------------------------------------------------------------------------------------------------- and means it so
+# ------------------------------------------------------------------------------------------------------- and means it so
+@drawn(16)
+@given(st.lists(routings(), min_size=6, max_size=16))
+def test_the_first_rule_that_matches_takes_the_request(tmp_path_factory: pytest.TempPathFactory, batch: list[Routing]) -> None:
+    names = [f"s{number}" for number in range(len(batch))]
+    rules = [
+        manifest("VirtualService", name, {"hosts": [name], "http": list(routing.rules)})
+        for name, routing in zip(names, batch, strict=True)
+    ]
+    world = World.of(documents([*(part for name in names for part in service(name)), workload("client", app="client"), *rules]))
+    routes = next(routes for routes in translate(world, CLIENT).routes if routes["name"] == "80")
+
+    with envoys(tmp_path_factory.mktemp("envoy")) as started:
+        _, admin = started.start(routes)
+        assert poll(admin.ready, deadline=Deadline.after(PATIENCE))
+        for name, routing in zip(names, batch, strict=True):
+            for request in routing.requests:
+                assert taker(started.listening, name, request) == routing.taker(request), (request, routing.rules)
+
+
+def taker(envoy: Endpoint, host: str, request: Request) -> str | None:
+    """As `Routing.taker`, by the answer: the default route leads to a cluster that this Envoy does not have."""
+    with closing(HTTPConnection(envoy.address, envoy.port, timeout=PATIENCE)) as connection:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        connection.request(request.method, request.path + query, headers={"host": host, **request.headers})
+        answer = connection.getresponse()
+        body = answer.read().decode()
+    return {404: None, 503: "default"}.get(answer.status, body)
+
+
+@drawn(40)
+@given(owners())
+def test_callers_whom_no_rule_concerns_are_left_alone(manifests: list[Manifest]) -> None:
+    others = [m for m in manifests if m["kind"] != "VirtualService"]
+    for_strangers = [m for m in manifests if m["kind"] == "VirtualService"]
+    for rule in (rule for m in for_strangers for rule in m["spec"]["http"]):
+        rule["match"] = [{**match, "sourceLabels": {"app": "stranger"}} for match in rule.get("match", [{}])]
+
+    with_rules = translate(World.of(WORKLOADS + documents(others + for_strangers)), CLIENT)
+    without = translate(World.of(WORKLOADS + documents(others)), CLIENT)
+
+    assert with_rules == without

@@ -83,9 +83,13 @@ class Admin:
     def counters(self, name_regex: str) -> dict[str, int]:
         return {str(s["name"]): int(s["value"]) for s in self._stats("Counters", name_regex)}
 
+    def gauges(self, name_regex: str) -> dict[str, int]:
+        """Those that have ever been written."""
+        return {str(s["name"]): int(s["value"]) for s in self._stats("Gauges", name_regex)}
+
     def gauge(self, name: str) -> int:
         """0 for one that has never been written."""
-        return next((int(s["value"]) for s in self._stats("Gauges", f"^{name}$")), 0)
+        return self.gauges(f"^{name}$").get(name, 0)
 
     def _stats(self, kind: str, name_regex: str) -> Sequence[Mapping[str, Any]]:
         answer = json.loads(self.ask(f"/stats?format=json&type={kind}&filter={quote(name_regex, safe='')}"))

@@ -76,13 +76,16 @@ def identity(instance: Instance, application: Application) -> dict[str, str]:
 
 
 def service_variables(instance: Instance, services: Iterable[Service]) -> dict[str, str]:
-    """As the kubelet sets them for the services of the pod's namespace (kubernetes pkg/kubelet/envvars), at our own addresses."""
+    """As the kubelet sets them for the services of the pod's namespace (kubernetes pkg/kubelet/envvars), at our own addresses.
+
+    No kubelet knows ServiceEntries. They get variables too (`API_EXAMPLE_COM_SERVICE_HOST`): nothing captures a call to them here.
+    """
     endpoints = {(port.host, port.number): port.endpoint for port in instance.offered}
     env: dict[str, str] = {}
     for service in services:
-        if service.namespace != instance.pod.namespace or service.headless:
+        if service.headless or (service.kubernetes and service.namespace != instance.pod.namespace):
             continue
-        name = service.name.upper().replace("-", "_")
+        name = re.sub(r"[-.]", "_", service.name if service.kubernetes else service.hostname).upper()
         for port in service.ports:
             endpoint = endpoints.get((service.hostname, port.number))
             if endpoint is None:

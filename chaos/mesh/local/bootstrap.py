@@ -73,5 +73,11 @@ def from_file(path: Path) -> dict[str, Any]:
 
     Each such source costs one inotify instance, of which Linux gives a user 128 by default: hence endpoints inside the
     clusters, and one route configuration for all of a sidecar's listeners: three instances per proxy, not one per service.
+    A gateway takes two, and one for each of its ports.
     """
     return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
+
+
+def routes_file(name: str) -> str:
+    """The file of one route configuration: Envoy takes no more than one from each (measured)."""
+    return f"rds.{name}.json"

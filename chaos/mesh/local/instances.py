@@ -6,6 +6,7 @@ Before: `chaos.istio.world` read the manifests. After: `localise` and `applicati
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from chaos.model.topology import Local, LocalWorkload, Topology
 
 LOAD = "istio-chaos-load"
 """The workload that load comes from: a sidecar without an application."""
-_INJECT = "sidecar.istio.io/inject"
 _INJECTED = "istio-proxy"
 
 
@@ -75,35 +75,56 @@ spec:
 
 
 class Numbers:
-    """Which instance is which: `address_of` of the world, remembered."""
+    """Which instance and which service is which: remembered, so that nobody moves when manifests change."""
 
     def __init__(self, block: Block) -> None:
         self._block = block
-        self._by_pod: dict[tuple[str, str], int] = {}
+        self._pods: dict[tuple[str, str], int] = {}
+        self._services: dict[str, int] = {}
 
     def address_of(self, pod: str, namespace: str) -> str:
+        """`address_of` of the world."""
         return self._block.sidecar(self.of(pod, namespace))
 
     def of(self, pod: str, namespace: str) -> int:
-        return self._by_pod.setdefault((pod, namespace), len(self._by_pod) + 1)
+        if (pod, namespace) not in self._pods:
+            taken = set(self._pods.values())
+            self._pods[pod, namespace] = next(n for n in itertools.count(1) if n not in taken)
+        return self._pods[pod, namespace]
+
+    def of_service(self, host: str) -> int:
+        """Never given to another: applications were told these addresses when they were started."""
+        return self._services.setdefault(host, len(self._services))
+
+    def keep(self, pods: Iterable[workloads.Pod]) -> None:
+        """The numbers of all others are free again."""
+        kept = {(pod.name, pod.namespace) for pod in pods}
+        self._pods = {pod: number for pod, number in self._pods.items() if pod in kept}
+
+    def check(self) -> None:
+        """Raises ManifestError if there are more than the block has room for."""
+        self._block.check_size(max(self._pods.values(), default=0), len(self._services))
 
 
 def instances(world: World, topology: Topology, block: Block, numbers: Numbers) -> tuple[Instance, ...]:
     """Every instance of the mesh. Raises ManifestError and TopologyError for what cannot run."""
     local = topology.local or Local()
     services = offered_services(world)
-    block.check_size(len(world.pods), len(services))
+    for pod in world.pods:
+        numbers.of(pod.name, pod.namespace)
+    for service in services:
+        numbers.of_service(service.hostname)
+    numbers.check()
     _check_accepted(world)
     _check_pods(world)
     _check_subsets(world)
     _check_entry(world, topology)
-    # A gateway pod has no application; it comes with the gateway proxies.
-    return tuple(_instance(world, pod, topology, local, services, block, numbers) for pod in world.pods if not pod.is_gateway)
+    return tuple(_instance(world, pod, topology, local, services, block, numbers) for pod in world.pods)
 
 
 def offered_services(world: World) -> tuple[Service, ...]:
-    """The services that get an address of each sidecar: Kubernetes' own. ServiceEntries' hosts are reached through HTTP_PROXY."""
-    return tuple(s for s in world.services if s.kubernetes and s.ports and not s.external_name)
+    """The services that get an address of each sidecar: Kubernetes' own, and the hosts of ServiceEntries but for wildcards."""
+    return tuple(s for s in world.services if s.ports and not s.external_name and "*" not in s.hostname)
 
 
 def _instance(
@@ -120,34 +141,36 @@ def _instance(
     if pod.ip != sidecar:
         place = pod.document.place("status", "podIP")
         raise ManifestError(f"{place}: the local mesh gives pods addresses of its own; take the status out of the manifest")
-    proxy = _has_proxy(pod)
-    application = block.application(number) if proxy else sidecar
-    ports = {s.hostname: block.service(number, k) for k, s in enumerate(services)} if proxy else {}
+    application = block.application(number) if pod.has_proxy else sidecar
+    # A gateway calls for others; there is nobody beside it who could use an address.
+    callable_ = services if pod.has_proxy and not pod.is_gateway else ()
+    addresses = {s.hostname: block.service(number, numbers.of_service(s.hostname)) for s in callable_}
     return Instance(
         pod=pod,
         sidecar=sidecar,
         application=application,
-        proxy=proxy,
+        proxy=pod.has_proxy,
         applications=tuple(_applications(world, pod, topology, local, application, block)),
-        offered=tuple(port for s in services if s.hostname in ports for port in _offered(s, ports[s.hostname], block)),
+        offered=_offered(callable_, addresses, block),
     )
 
 
-def _has_proxy(pod: workloads.Pod) -> bool:
-    return (pod.labels.get(_INJECT) or pod.annotations.get(_INJECT)) != "false"
-
-
-def _offered(service: Service, address: str, block: Block) -> Iterator[OfferedPort]:
-    for port in service.ports:
-        if port.protocol is not Protocol.UDP:
-            yield OfferedPort(
-                host=service.hostname,
-                number=port.number,
-                endpoint=Endpoint(address, block.bindable(port.number)),
-                http=port.protocol.is_http_or_sniffed,
-                tcp=not port.protocol.is_http,
-                virtual_addresses=service.addresses,
-            )
+def _offered(services: Iterable[Service], addresses: Mapping[str, str], block: Block) -> tuple[OfferedPort, ...]:
+    """One of each host and port: several ServiceEntries may speak of one host."""
+    offered: dict[tuple[str, int], OfferedPort] = {}
+    for service in services:
+        for port in service.ports:
+            if port.protocol is not Protocol.UDP:
+                made = OfferedPort(
+                    host=service.hostname,
+                    number=port.number,
+                    endpoint=Endpoint(addresses[service.hostname], block.bindable(port.number)),
+                    http=port.protocol.is_http_or_sniffed,
+                    tcp=not port.protocol.is_http,
+                    virtual_addresses=service.addresses,
+                )
+                offered.setdefault((service.hostname, port.number), made)
+    return tuple(offered.values())
 
 
 # -------------------------------------------------------------------------------------------------------- applications
@@ -225,9 +248,13 @@ def _check_accepted(world: World) -> None:
 
 
 def _check_pods(world: World) -> None:
-    """Raises ManifestError for a service that selects nothing."""
+    """Raises ManifestError for a service that selects nothing, not even a workload without replicas."""
+    without = [d for d in world.documents if workloads.is_workload(d) and d.spec.get("replicas") == 0]
+    empty = [(document.namespace, workloads.template_labels(document)) for document in without]
     for service in world.services:
         if service.kubernetes and service.selector and not world.pods_with(service.namespace, service.selector):
+            if any(service.namespace == namespace and service.selector.items() <= labels.items() for namespace, labels in empty):
+                continue  # its calls fail, as they would on a cluster, and somebody wrote that down
             labels = ", ".join(f"{k}={v}" for k, v in service.selector.items())
             raise ManifestError(
                 f"{service.document.place('spec', 'selector')}: no pod in namespace {service.namespace} has {labels}; "
@@ -270,9 +297,10 @@ def _check_subset(world: World, document: Document, path: tuple[str | int, ...],
 
 def _check_entry(world: World, topology: Topology) -> None:
     entry = topology.entry
-    here = {s.name: s for s in offered_services(world) if s.namespace == entry.namespace}
+    services = [s for s in offered_services(world) if s.kubernetes]
+    here = {s.name: s for s in services if s.namespace == entry.namespace}
     if not here:
-        known = {s.namespace for s in offered_services(world)}
+        known = {s.namespace for s in services}
         raise TopologyError(
             f"{topology.file}: entry.namespace: no service is in {entry.namespace!r}{nearest(entry.namespace, known)}"
         )

@@ -13,15 +13,26 @@ needs Istio's certificates (mutual TLS between sidecars) is taken out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chaos.envoy.configuration import Configuration, Resource
-from chaos.mesh.local.access_log import Side, access_log
 from chaos.mesh.local.addresses import Block, Endpoint
-from chaos.mesh.local.bootstrap import from_file
+from chaos.mesh.local.bootstrap import from_file, routes_file
+from chaos.mesh.local.clusters import local_clusters
+from chaos.mesh.local.stock import (
+    CONNECTION_MANAGER,
+    TCP_PROXY,
+    TYPE,
+    adapted,
+    chains_of,
+    configs,
+    is_stock,
+    local_listener,
+    logged,
+    manager_filter,
+)
 
 ROUTES = "http_proxy"
 """Name of the one outbound route configuration; Istio calls that of its own HTTP proxy listener so."""
@@ -30,18 +41,20 @@ DESTINATION = "x-istio-chaos-destination"
 
 On a service's own listener it names the service, whatever Host the client sends; on the HTTP_PROXY listener it is the authority.
 """
-CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
-TCP_PROXY = "envoy.filters.network.tcp_proxy"
 VIRTUAL_INBOUND = "virtualInbound"
 INBOUND_CAPTURE_PORT = 15006
-_TYPE = "type.googleapis.com/"
-_ROUTER = f"{_TYPE}envoy.extensions.filters.http.router.v3.Router"
-_HTTP_INSPECTOR = "envoy.filters.listener.http_inspector"
+_ROUTER = f"{TYPE}envoy.extensions.filters.http.router.v3.Router"
 _SNIFFED_AS_HTTP = ["http/1.0", "http/1.1", "h2c"]
-_CATCH_ALL = ("allow_any", "block_all")
-_UNKNOWN_HOST = (
-    "No service of this mesh listens at %REQ(:AUTHORITY)%, and nothing leaves the local mesh: passthrough is not available here. "
-    "Check host and port, or add a Service or a ServiceEntry for it to the manifests.\n"
+_UNKNOWN_HOST = "No service of this mesh listens at %REQ(:AUTHORITY)%, and "
+_ADD_IT = "Check host and port, or add a Service or a ServiceEntry for it to the manifests.\n"
+_UNKNOWN = {
+    "allow_any": f"{_UNKNOWN_HOST}nothing leaves the local mesh: passthrough is not available here. {_ADD_IT}",
+    "block_all": f"{_UNKNOWN_HOST}outboundTrafficPolicy is REGISTRY_ONLY: a cluster answers 502 as well. {_ADD_IT}",
+}
+"""By the virtual host that istiod makes for the rest."""
+_UNKNOWN_ADDRESS = (
+    "Only the client knows the address of %REQ(:AUTHORITY)% (a wildcard without resolution), and nothing leaves the local mesh: "
+    "passthrough is not available here. Give the ServiceEntry the hosts themselves, with resolution DNS or STATIC.\n"
 )
 _CONNECT = (
     "CONNECT to %REQ(:AUTHORITY)%: the local mesh carries no tunnels, since a sidecar could not act on what is inside. "
@@ -77,7 +90,8 @@ class Place:
     offered: tuple[OfferedPort, ...]
     sidecars: frozenset[str]
     """Addresses of the whole mesh, whose ports are moved where they would need a privilege."""
-    routes_file: Path
+    folder: Path
+    """Of the files that the proxy watches."""
 
 
 def localise(translated: Configuration, place: Place) -> Configuration:
@@ -91,8 +105,8 @@ def localise(translated: Configuration, place: Place) -> Configuration:
             *_inbound_listeners(translated, place),
             *internal,
         ),
-        routes=(_routes(translated.routes, place.namespace),),
-        clusters=tuple(_clusters(translated, place)),
+        routes=(_routes(translated, place.namespace),),
+        clusters=tuple(local_clusters(translated, place.block, place.sidecars, place.application)),
     )
 
 
@@ -104,25 +118,25 @@ def _proxy_listener(translated: Configuration, place: Place) -> Resource:
     replies = manager.get("local_reply_config") or {}
     manager["local_reply_config"] = {**replies, "mappers": [*replies.get("mappers", ()), _connect_reply()]}
     endpoint = Endpoint(place.sidecar, place.proxy_port)
-    return _listener("outbound_http_proxy", endpoint, "OUTBOUND", [{"filters": [_manager_filter(manager)]}])
+    return local_listener("outbound_http_proxy", endpoint, "OUTBOUND", [{"filters": [manager_filter(manager)]}])
 
 
 def _service_listener(translated: Configuration, place: Place, port: OfferedPort) -> Resource:
     chains: list[Resource] = []
     if port.http:
         manager = _outbound_manager(translated, place, port=port.number, destination=f"{port.host}:{port.number}")
-        chains.append({"filters": [_manager_filter(manager)]})
+        chains.append({"filters": [manager_filter(manager)]})
     if port.tcp:
         chains.append({"filters": _tcp_filters(translated, port)})
     if port.http and port.tcp:
         chains[0]["filter_chain_match"] = {"application_protocols": _SNIFFED_AS_HTTP}
-    return _listener(f"outbound_{port.host}_{port.number}", port.endpoint, "OUTBOUND", chains)
+    return local_listener(f"outbound_{port.host}_{port.number}", port.endpoint, "OUTBOUND", chains)
 
 
 def _outbound_manager(translated: Configuration, place: Place, *, port: int | None, destination: str) -> Resource:
-    manager = _adapted(_translated_manager(translated, port), "outbound")
+    manager = adapted(_translated_manager(translated, port), "outbound")
     manager.pop("route_config", None)
-    manager["rds"] = {"route_config_name": ROUTES, "config_source": from_file(place.routes_file)}
+    manager["rds"] = {"route_config_name": ROUTES, "config_source": from_file(place.folder / routes_file(ROUTES))}
     manager["early_header_mutation_extensions"] = [*manager.get("early_header_mutation_extensions", ()), _destination(destination)]
     return manager
 
@@ -133,8 +147,8 @@ def _translated_manager(translated: Configuration, port: int | None) -> Resource
     for listener in translated.listeners:
         number = listener.get("address", {}).get("socket_address", {}).get("port_value")
         if number is not None and listener.get("traffic_direction") != "INBOUND":
-            for chain in _chains(listener):
-                for manager in _configs(chain, CONNECTION_MANAGER):
+            for chain in chains_of(listener):
+                for manager in configs(chain, CONNECTION_MANAGER):
                     found.setdefault(int(number), manager)
     if not found:
         return _plain_manager()
@@ -144,7 +158,7 @@ def _translated_manager(translated: Configuration, port: int | None) -> Resource
 def _plain_manager() -> Resource:
     """For a proxy that can reach no HTTP service at all: it still has to say so."""
     return {
-        "@type": f"{_TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "outbound",
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
     }
@@ -155,7 +169,7 @@ def _destination(value: str) -> Resource:
     return {
         "name": "istio-chaos.destination",
         "typed_config": {
-            "@type": f"{_TYPE}envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "@type": f"{TYPE}envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
             "mutations": [{"append": header}],
         },
     }
@@ -174,30 +188,31 @@ def _tcp_filters(translated: Configuration, port: OfferedPort) -> list[Resource]
     """istiod's filters for this TCP port; a plain way to its cluster if there is no listener of its own."""
     named = {f"{address}_{port.number}" for address in port.virtual_addresses}
     for listener in translated.listeners:
-        for chain in _chains(listener):
-            for config in _configs(chain, TCP_PROXY):
+        for chain in chains_of(listener):
+            for config in configs(chain, TCP_PROXY):
                 if listener.get("name") in named or str(config.get("cluster", "")).endswith(f"|{port.number}||{port.host}"):
-                    return [_logged(f, "outbound") for f in chain["filters"] if _stock(f)]
+                    return [logged(f, "outbound") for f in chain["filters"] if is_stock(f)]
     cluster = f"outbound|{port.number}||{port.host}"
-    config = {"@type": f"{_TYPE}envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": cluster, "cluster": cluster}
-    return [_logged({"name": TCP_PROXY, "typed_config": config}, "outbound")]
+    config = {"@type": f"{TYPE}envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": cluster, "cluster": cluster}
+    return [logged({"name": TCP_PROXY, "typed_config": config}, "outbound")]
 
 
-def _routes(translated: Sequence[Resource], namespace: str) -> Resource:
+def _routes(translated: Configuration, namespace: str) -> Resource:
     """All ports' virtual hosts in one configuration: where istiod has `reviews` on port 9080, this has `reviews:9080`."""
+    unknown = {cluster["name"] for cluster in translated.clusters if cluster.get("type") == "ORIGINAL_DST"}
     seen: set[str] = set()
     hosts: list[Resource] = []
     blocked = False
-    for port, configuration in sorted(_by_port(translated), key=lambda pair: pair[0]):
+    for port, configuration in sorted(_by_port(translated.routes), key=lambda pair: pair[0]):
         for host in configuration.get("virtual_hosts", ()):
-            if host["name"] in _CATCH_ALL:
+            if host["name"] in _UNKNOWN:
                 blocked |= host["name"] == "block_all"
                 continue
             written = host["domains"] if host["domains"] != ["*"] else _names(str(host["name"]).rpartition(":")[0], namespace)
             domains = [d for d in _with_port(written, port) if d not in seen]
             if domains:
                 seen.update(domains)
-                hosts.append({**host, "domains": domains})
+                hosts.append({**host, "domains": domains, "routes": [_answered(route, unknown) for route in host["routes"]]})
     return {
         "name": ROUTES,
         "vhost_header": DESTINATION,
@@ -232,8 +247,19 @@ def _with_port(domains: Sequence[str], port: int) -> Iterator[str]:
 
 
 def _unknown_host(name: str) -> Resource:
-    answer = {"status": 502, "body_format": {"text_format_source": {"inline_string": _UNKNOWN_HOST}}}
-    return {"name": name, "domains": ["*"], "routes": [{"name": name, "match": {"prefix": "/"}, "direct_response": answer}]}
+    route = {"name": name, "match": {"prefix": "/"}, "direct_response": _explanation(_UNKNOWN[name])}
+    return {"name": name, "domains": ["*"], "routes": [route]}
+
+
+def _answered(route: Resource, unknown: Collection[str]) -> Resource:
+    """A route to addresses that only the client knows answers with the reason; any other stays as it is."""
+    if route.get("route", {}).get("cluster") not in unknown:
+        return route
+    return {**{k: v for k, v in route.items() if k != "route"}, "direct_response": _explanation(_UNKNOWN_ADDRESS)}
+
+
+def _explanation(text: str) -> Resource:
+    return {"status": 502, "body_format": {"text_format_source": {"inline_string": text}}}
 
 
 # ------------------------------------------------------------------------------------------------------------- inbound
@@ -243,7 +269,7 @@ def _inbound_listeners(translated: Configuration, place: Place) -> Iterator[Reso
         if listener.get("traffic_direction") == "INBOUND":
             # A Sidecar's ingress without capture has a listener of its own.
             own = listener["address"]["socket_address"]["port_value"] if listener["name"] != VIRTUAL_INBOUND else None
-            for chain in _chains(listener):
+            for chain in chains_of(listener):
                 match = chain.get("filter_chain_match", {})
                 port = match.get("destination_port", own)
                 # Sidecars speak plain text to each other here.
@@ -251,12 +277,13 @@ def _inbound_listeners(translated: Configuration, place: Place) -> Iterator[Reso
                     by_port.setdefault(int(port), []).append(chain)
     for port, chains in by_port.items():
         endpoint = Endpoint(place.sidecar, place.block.bindable(port))
-        yield _listener(f"inbound_{port}", endpoint, "INBOUND", [_inbound_chain(chain, alone=len(chains) == 1) for chain in chains])
+        made = [_inbound_chain(chain, alone=len(chains) == 1) for chain in chains]
+        yield local_listener(f"inbound_{port}", endpoint, "INBOUND", made)
 
 
 def _inbound_chain(chain: Resource, *, alone: bool) -> Resource:
     sniffed = chain.get("filter_chain_match", {}).get("application_protocols")
-    local: Resource = {"filters": [_inbound_filter(f) for f in chain["filters"] if _stock(f)]}
+    local: Resource = {"filters": [_inbound_filter(f) for f in chain["filters"] if is_stock(f)]}
     if sniffed and not alone:
         local["filter_chain_match"] = {"application_protocols": sniffed}
     return local
@@ -264,113 +291,5 @@ def _inbound_chain(chain: Resource, *, alone: bool) -> Resource:
 
 def _inbound_filter(network_filter: Resource) -> Resource:
     if network_filter["name"] == CONNECTION_MANAGER:
-        return {**network_filter, "typed_config": _adapted(network_filter["typed_config"], "inbound")}
-    return _logged(network_filter, "inbound") if network_filter["name"] == TCP_PROXY else network_filter
-
-
-# ------------------------------------------------------------------------------------------------------------ clusters
-def _clusters(translated: Configuration, place: Place) -> Iterator[Resource]:
-    endpoints = {assignment["cluster_name"]: assignment for assignment in translated.endpoints}
-    for cluster in translated.clusters:
-        name = cluster["name"]
-        if name.startswith("inbound|"):
-            yield _inbound_cluster(cluster, place)
-        elif cluster.get("type") == "EDS":
-            key = cluster.get("eds_cluster_config", {}).get("service_name") or name
-            yield _static(cluster, _moved(endpoints.get(key, {}).get("endpoints", ()), place))
-        elif cluster.get("type") != "ORIGINAL_DST":  # the passthrough clusters have no meaning here
-            yield _without_mesh_tls(cluster)
-
-
-def _inbound_cluster(cluster: Resource, place: Place) -> Resource:
-    written = _first_port(cluster)
-    port = place.block.bindable(written if written is not None else int(cluster["name"].split("|")[1]))
-    endpoint = {"endpoint": {"address": Endpoint(place.application, port).proto}}
-    dropped = ("lb_policy", "cleanup_interval", "upstream_bind_config")
-    return _static({k: v for k, v in cluster.items() if k not in dropped}, [{"lb_endpoints": [endpoint]}])
-
-
-def _static(cluster: Resource, endpoints: Sequence[Resource]) -> Resource:
-    kept = {k: v for k, v in _without_mesh_tls(cluster).items() if k not in ("type", "eds_cluster_config", "load_assignment")}
-    return {**kept, "type": "STATIC", "load_assignment": {"cluster_name": cluster["name"], "endpoints": list(endpoints)}}
-
-
-def _moved(localities: Sequence[Resource], place: Place) -> list[Resource]:
-    return [{**at, "lb_endpoints": [_moved_endpoint(e, place) for e in at.get("lb_endpoints", ())]} for at in localities]
-
-
-def _moved_endpoint(endpoint: Resource, place: Place) -> Resource:
-    address = endpoint["endpoint"]["address"].get("socket_address", {})
-    if address.get("address") not in place.sidecars:
-        return endpoint
-    moved = Endpoint(address["address"], place.block.bindable(int(address["port_value"])))
-    return {**endpoint, "endpoint": {**endpoint["endpoint"], "address": moved.proto}}
-
-
-def _first_port(cluster: Resource) -> int | None:
-    """Of an ingress listener's defaultEndpoint, which may be another port than the one clients see."""
-    for locality in cluster.get("load_assignment", {}).get("endpoints", ()):
-        for endpoint in locality.get("lb_endpoints", ()):
-            port = endpoint["endpoint"]["address"].get("socket_address", {}).get("port_value")
-            return None if port is None else int(port)
-    return None
-
-
-def _without_mesh_tls(cluster: Resource) -> Resource:
-    local = {k: v for k, v in cluster.items() if k != "transport_socket_matches"}
-    if "sds" in str(local.get("transport_socket", "")):  # certificates that only Istio's agent could bring
-        del local["transport_socket"]
-    if "filters" in local:
-        local["filters"] = [f for f in local["filters"] if _stock(f)]
-    return local
-
-
-# -------------------------------------------------------------------------------------------------------------- pieces
-def _listener(name: str, endpoint: Endpoint, direction: str, chains: Sequence[Resource]) -> Resource:
-    listener: Resource = {
-        "name": name,
-        "address": endpoint.proto,
-        "traffic_direction": direction,
-        # Else two Envoys share one address without an error, and each gets some of the connections (measured).
-        "enable_reuse_port": False,
-        "filter_chains": [chain for chain in chains if "filter_chain_match" in chain or len(chains) == 1],
-    }
-    others = [chain for chain in chains if "filter_chain_match" not in chain]
-    if len(chains) > 1:
-        typed = {"@type": f"{_TYPE}envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"}
-        listener["listener_filters"] = [{"name": _HTTP_INSPECTOR, "typed_config": typed}]
-        listener |= {"continue_on_listener_filters_timeout": True, "listener_filters_timeout": "0s"}
-        listener |= {"default_filter_chain": others[0]} if others else {}
-    return listener
-
-
-def _adapted(manager: Resource, side: Side) -> Resource:
-    """A connection manager that a stock Envoy takes, with our access log for the mesh's, and without a trace collector."""
-    return {
-        **{k: v for k, v in manager.items() if k != "tracing"},
-        "http_filters": [f for f in manager.get("http_filters", ()) if _stock(f)],
-        "access_log": [access_log(side)],
-    }
-
-
-def _logged(network_filter: Resource, side: Side) -> Resource:
-    if network_filter["name"] != TCP_PROXY:
-        return network_filter
-    return {**network_filter, "typed_config": {**network_filter["typed_config"], "access_log": [access_log(side)]}}
-
-
-def _manager_filter(manager: Resource) -> Resource:
-    return {"name": CONNECTION_MANAGER, "typed_config": manager}
-
-
-def _stock(named: Mapping[str, Any]) -> bool:
-    """Is it in an Envoy that Istio did not build?"""
-    return not str(named.get("name", "")).startswith(("istio.", "istio_"))
-
-
-def _chains(listener: Mapping[str, Any]) -> list[Resource]:
-    return [*listener.get("filter_chains", ()), *([listener["default_filter_chain"]] if "default_filter_chain" in listener else [])]
-
-
-def _configs(chain: Resource, name: str) -> Iterator[Resource]:
-    return (f["typed_config"] for f in chain.get("filters", ()) if f.get("name") == name)
+        return {**network_filter, "typed_config": adapted(network_filter["typed_config"], "inbound")}
+    return logged(network_filter, "inbound") if network_filter["name"] == TCP_PROXY else network_filter

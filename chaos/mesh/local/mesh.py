@@ -5,36 +5,35 @@ What is on disk afterwards, in the folder given: one sub-folder per instance wit
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaos.clock import Deadline, poll
 from chaos.envoy import patches
 from chaos.envoy.configuration import Configuration
 from chaos.envoy.translation import translate
-from chaos.errors import EnvironmentFailure, MeshFailure, Unreachable, nearest
-from chaos.istio import services as registry
-from chaos.istio.documents import Document
+from chaos.errors import EnvironmentFailure, Unreachable, nearest
+from chaos.istio.documents import Document, read
+from chaos.istio.findings import Finding
+from chaos.istio.gateways import merged_gateway
+from chaos.istio.inventory import pod_of, service_of
 from chaos.istio.world import Proxy, World
-from chaos.mesh.local import binary, bootstrap, planning, processes, readiness
-from chaos.mesh.local.addresses import PROXY_PORT, Endpoint, Held, check_free
-from chaos.mesh.local.applications import RUN, command
-from chaos.mesh.local.headless import with_pods_of_headless
-from chaos.mesh.local.instances import LOAD, Application, Instance
+from chaos.mesh.local import binary, launching
+from chaos.mesh.local.addresses import PROXY_PORT, Held
+from chaos.mesh.local.destinations import with_known_destinations
+from chaos.mesh.local.gateways import localise_gateway
+from chaos.mesh.local.instances import LOAD, Instance
+from chaos.mesh.local.launching import Launcher, Running
 from chaos.mesh.local.localise import Place, localise
-from chaos.mesh.local.processes import Child, Spawned
+from chaos.mesh.local.planning import Plan, Planner
+from chaos.mesh.local.processes import Spawned
 from chaos.mesh.local.sidecars import Sidecar
-from chaos.mesh.local.xds import Change, Type, deliver
-from chaos.mesh.port import Address, EnvoyFilter, Host, Identity, Mesh, Pod, Resource, Service, ServicePort
+from chaos.mesh.local.xds import Change, deliver
+from chaos.mesh.port import Address, EnvoyFilter, Host, Identity, Mesh, Pod, Resource, Service
 from chaos.model.topology import Topology
 
-READY_WITHIN = 30.0
-"""Seconds for all of it together."""
 _NO_FILE = Path("<istio-chaos>")
 
 
@@ -52,27 +51,36 @@ class LocalMesh(Mesh):
         envoy = binary.find()
         with ExitStack() as undo:
             held = undo.enter_context(Held.take())
-            world, found = planning.planned(topology, held.block)
-            mesh = cls(topology, world, held, found, folder)
+            planner = Planner(topology, held.block)
+            plan = planner.first()
+            mesh = cls(topology, held, folder, planner, plan, Launcher(envoy, folder, run, spawned, held))
             undo.callback(mesh.close)
-            mesh._start(envoy, run, spawned)
+            mesh._begin()
             undo.pop_all()
         return mesh
 
-    def __init__(self, topology: Topology, world: World, held: Held, found: Sequence[Instance], folder: Path) -> None:
+    def __init__(self, topology: Topology, held: Held, folder: Path, planner: Planner, plan: Plan, launcher: Launcher) -> None:
         self._entry = topology.entry
-        self._world = world
         self._held = held
         self._folder = folder
-        self._instances = found
-        self._children: list[Child] = []
+        self._planner = planner
+        self._launcher = launcher
+        self._running: dict[str, Running] = {}
+        """By pod id."""
+        self._unsettled: list[Running] = []
+        """Being started, or being ended: no part of the mesh, but ours to end."""
+        self._gone: dict[str, Sidecar] = {}
+        """Whose instances were ended: what they wrote can still be read."""
         self._ours: dict[tuple[str, str], Document] = {}
         self._lock = threading.RLock()
-        self._sidecars = {i.pod.id: self._sidecar(i, found) for i in found if i.proxy}
-        self._services = tuple(_service(service) for service in world.services)
-        self._pods = tuple(_pod(instance) for instance in found)
+        """Held while proxies are given something."""
+        self._updating = threading.Lock()
+        self._take(plan)
         self.default_namespace = topology.entry.namespace
-        details = {"folder": str(folder), "instances": str(len(found))}
+        details = {"folder": str(folder), "instances": str(len(plan.instances))}
+        if plan.findings and topology.local:
+            files = " ".join(f"-f {path}" for path in topology.local.manifests)
+            details["lint"] = f"{len(plan.findings)} findings (istio-chaos lint {files})"
         self.identity = Identity(kind="local", name=f"127.{held.block.octet}.0.0/16", details=details)
 
     # ------------------------------------------------------------------------------------------------------- who is there
@@ -80,24 +88,34 @@ class LocalMesh(Mesh):
         return self._services
 
     def pods(self) -> Sequence[Pod]:
-        return self._pods
+        dead = {sidecar.instance.pod.id for sidecar in self._sidecars() if sidecar.dead}
+        return tuple(pod for pod in self._pods if pod.id not in dead)
 
     @property
     def entry(self) -> tuple[Pod, Service, int]:
-        load = next(pod for pod in self._pods if pod.workload == LOAD)
+        plan = self._plan
+        pod = _load(plan).pod if plan.way_in is None else plan.world.proxy(plan.way_in.pod).pod
         service = next(s for s in self._services if (s.name, s.namespace) == (self._entry.service, self._entry.namespace))
-        return load, service, self._entry.port
+        return pod_of(pod), service, self._entry.port
 
     def address(self, service: Service | None = None, port: int | None = None) -> Address:
-        load, entry, entry_port = self.entry
+        plan = self._plan
+        if service is None and plan.way_in is not None:
+            return Address(url=f"http://{plan.way_in.endpoint}", host=plan.way_in.host)
         if service is None:
-            service, port = entry, port or entry_port
-        offered = {p.number: p.endpoint for p in self._instance(load).offered if p.host == service.host and p.http}
+            _, service, entry_port = self.entry
+            port = port or entry_port
+        load = _load(plan)
+        offered = {p.number: p.endpoint for p in load.offered if p.host == service.host and p.http}
         number = port or next(iter(offered), None)
         if number not in offered:
             known = ", ".join(map(str, offered)) or "none"
-            raise Unreachable(f"{service.host} has no HTTP port {number or ''} that {load.id} could send load to; it has: {known}")
-        return Address(url=f"http://{offered[number]}", host=f"{service.name}.{service.namespace}:{number}")
+            raise Unreachable(
+                f"{service.host} has no HTTP port {number or ''} that {load.pod.id} could send load to; it has: {known}"
+            )
+        # A ServiceEntry's host is its whole name; a Kubernetes service's is short and stands in a namespace.
+        name = service.host if service.name == service.host else f"{service.name}.{service.namespace}"
+        return Address(url=f"http://{offered[number]}", host=f"{name}:{number}")
 
     # ------------------------------------------------------------------------------------------------ what a proxy holds
     def configuration(self, pod: Pod) -> Configuration:
@@ -135,19 +153,23 @@ class LocalMesh(Mesh):
             return tuple(document.raw for document in self._ours.values())
 
     def _install(self, ours: Mapping[tuple[str, str], Document], touched: Sequence[Document], *, finish: bool = False) -> None:
-        """`finish` is for what only takes away: then a dead proxy is as good as a clean one."""
+        """`finish` is for what only takes away: it goes on when a proxy fails. A dead one has nothing, and is passed over."""
         concerned = [
             sidecar
-            for sidecar in self._sidecars.values()
-            if (sidecar.current is None or any(self._concerns(o, sidecar.proxy) for o in touched)) and not (finish and sidecar.dead)
+            for sidecar in self._sidecars()
+            if (sidecar.current is None or any(self._concerns(o, sidecar.proxy) for o in touched)) and not sidecar.dead
         ]
-        changes = [Change(s.subscription, s.current, self._with(s, ours.values())) for s in concerned]
-        for sidecar in concerned:
+        self._give([(sidecar, self._with(sidecar, ours.values())) for sidecar in concerned], finish=finish)
+        self._ours = dict(ours)
+
+    def _give(self, wanted: Sequence[tuple[Sidecar, Configuration]], *, finish: bool = False) -> None:
+        """In force when it returns; whose delivery was cut short is not known to have anything."""
+        changes = [Change(sidecar.subscription, sidecar.current, new) for sidecar, new in wanted]
+        for sidecar, _ in wanted:
             sidecar.current = None  # until it is confirmed, whatever interrupts us
         deliver(changes, finish=finish)
-        for sidecar, change in zip(concerned, changes, strict=True):
-            sidecar.current = change.new
-        self._ours = dict(ours)
+        for sidecar, new in wanted:
+            sidecar.current = new
 
     def _write_back(self, failure: BaseException) -> None:
         try:
@@ -156,19 +178,92 @@ class LocalMesh(Mesh):
             failure.add_note(f"what was there before could not be written back: {again}")
 
     def _with(self, sidecar: Sidecar, ours: Iterable[Document]) -> Configuration:
-        """On top of the localised configuration, which has all ports' virtual hosts under istiod's names."""
-        world = self._world
-        return patches.apply(sidecar.base, ours, sidecar.proxy, root_namespace=world.mesh.root_namespace, profile=world.profile)
+        return _patched(self._plan.world, sidecar.proxy, sidecar.base, ours)
 
     def _concerns(self, filter_: Document, proxy: Proxy) -> bool:
-        return patches.concerns(filter_, proxy, root_namespace=self._world.mesh.root_namespace)
+        return patches.concerns(filter_, proxy, root_namespace=self._plan.world.mesh.root_namespace)
+
+    # --------------------------------------------------------------------------------------------------- the owners' objects
+    @property
+    def manifests(self) -> tuple[Document, ...]:
+        """The owners' objects, as they are in force: `mesh.update([*mesh.manifests, *changed])` is `kubectl apply`."""
+        return self._plan.manifests
+
+    def update(self, manifests: Iterable[Document | Path]) -> None:
+        """These are the owners' objects from now on, files or documents, of two with one name the last; ours stay on top.
+
+        In force when it returns. No request is lost: pods that are new are ready before anybody sends to them, and those that go
+        get no more, have `launching.DRAINED_WITHIN` seconds to answer what they have, and are ended. A Deployment whose template
+        changed is rolled over so (with `strategy: Recreate` its old pods go first). Names follow the manifests, so from one replica
+        to several, and back, all of them are new. What an endpoint's change costs: outlier detection of that cluster begins anew.
+
+        Raises ManifestError and TopologyError before anything is touched, MeshFailure when all is as it was before.
+        """
+        with self._updating:
+            documents = [d for each in manifests for d in ([each] if isinstance(each, Document) else read([each]))]
+            for step in self._planner.steps(documents, now=self._plan):
+                self._move(step)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What `istio-chaos lint` says of the owners' objects at level Warning and above."""
+        return self._plan.findings
+
+    def _move(self, plan: Plan) -> None:
+        """From the plan of now to this one."""
+        bases = {i.pod.id: self._base(plan, i) for i in plan.instances if i.proxy}
+        coming = [self._made(plan, i, bases) for i in plan.instances if i.pod.id not in self._running]
+        self._unsettled = coming
+        try:
+            self._launcher.start(plan, coming)
+            self._change_over(plan, coming, bases)
+        except BaseException:
+            launching.end(coming)
+            raise
+        finally:
+            self._planner.keep(running.instance.pod for running in self._running.values())
+        launching.drain(self._unsettled)
+        launching.end(self._unsettled)
+        self._unsettled = []
+
+    def _change_over(self, plan: Plan, coming: Sequence[Running], bases: Mapping[str, Configuration]) -> None:
+        """Everybody gets what follows from the plan. Who is in it no more gets no requests from now on, and has nothing of ours."""
+        with self._lock:
+            ours = self._ours.values()
+            instances = {instance.pod.id: instance for instance in plan.instances}
+            wanted: list[tuple[Sidecar, Configuration]] = []
+            for running in [*self._running.values(), *coming]:
+                sidecar, pod = running.sidecar, running.instance.pod.id
+                if sidecar is not None and pod in bases:
+                    wanted.append((sidecar, _patched(plan.world, plan.world.proxy(pod), bases[pod], ours)))
+                elif sidecar is not None and not sidecar.dead:
+                    wanted.append((sidecar, sidecar.base))
+            try:
+                self._give(wanted)
+            except BaseException as failure:
+                self._write_back(failure)
+                raise
+            leaving = [running for pod, running in self._running.items() if pod not in instances]
+            self._running = {pod: running for pod, running in self._running.items() if pod in instances}
+            for pod, running in self._running.items():
+                running.moved(instances[pod], plan.world.proxy(pod), bases.get(pod))
+            self._running |= {running.instance.pod.id: running for running in coming}
+            self._gone |= {running.instance.pod.id: running.sidecar for running in leaving if running.sidecar is not None}
+            self._unsettled = leaving
+            self._take(plan)
+
+    def _take(self, plan: Plan) -> None:
+        self._plan = plan
+        self._services = tuple(map(service_of, plan.world.services))
+        self._pods = tuple(pod_of(instance.pod) for instance in plan.instances)
 
     # ------------------------------------------------------------------------------------------ what proxies wrote down
     def read_log(self, pod: Pod, offset: int) -> tuple[bytes, int]:
-        return self._of(pod).read_log(offset)
+        return self._of(pod, gone=True).read_log(offset)
 
     def flush_logs(self, pods: Sequence[Pod]) -> None:
-        sidecars = [self._of(pod) for pod in pods]
+        # Who is gone wrote everything when it ended.
+        sidecars = [self._of(pod) for pod in pods if pod.id in self._running or pod.id not in self._gone]
         for sidecar in sidecars:
             sidecar.start_flush()
         for sidecar in sidecars:
@@ -176,19 +271,28 @@ class LocalMesh(Mesh):
 
     # ------------------------------------------------------------------------------------------------- the mesh itself
     def check(self) -> None:
-        for child in self._children:
-            child.check()
+        for running in tuple(self._running.values()):
+            running.check()
 
     def close(self) -> None:
-        processes.end(self._children)
-        for sidecar in self._sidecars.values():
-            sidecar.admin.close()
+        launching.end([*self._running.values(), *self._unsettled])
         self._held.release()
 
     # -------------------------------------------------------------------------------------------------------- starting
-    def _sidecar(self, instance: Instance, everybody: Sequence[Instance]) -> Sidecar:
-        folder = self._folder / instance.pod.id
-        proxy = self._world.proxy(instance.pod.id)
+    def _begin(self) -> None:
+        plan = self._plan
+        bases = {i.pod.id: self._base(plan, i) for i in plan.instances if i.proxy}
+        self._running = {i.pod.id: self._made(plan, i, bases) for i in plan.instances}
+        self._launcher.start(plan, list(self._running.values()))
+
+    def _made(self, plan: Plan, instance: Instance, bases: Mapping[str, Configuration]) -> Running:
+        pod = instance.pod.id
+        sidecar = Sidecar.of(instance, plan.world.proxy(pod), bases[pod], self._folder / pod) if pod in bases else None
+        return Running(instance=instance, sidecar=sidecar)
+
+    def _base(self, plan: Plan, instance: Instance) -> Configuration:
+        """What istiod would push to this instance's proxy, at our addresses."""
+        proxy = plan.world.proxy(instance.pod.id)
         place = Place(
             block=self._held.block,
             namespace=instance.pod.namespace,
@@ -196,92 +300,38 @@ class LocalMesh(Mesh):
             application=instance.application,
             proxy_port=PROXY_PORT,
             offered=instance.offered,
-            sidecars=frozenset(i.sidecar for i in everybody),
-            routes_file=folder / Type.ROUTES.file,
+            sidecars=frozenset(i.sidecar for i in plan.instances),
+            folder=self._folder / instance.pod.id,
         )
-        translated = with_pods_of_headless(self._world, proxy, translate(self._world, proxy.id))
-        return Sidecar.of(instance, proxy, localise(translated, place), folder)
+        translated = with_known_destinations(plan.world, proxy, translate(plan.world, proxy.id))
+        return localise_gateway(translated, place) if proxy.is_gateway else localise(translated, place)
 
-    def _start(self, envoy: Path, run: str, spawned: Spawned) -> None:
-        commands = list(planning.commands(self._world, self._instances, run))
-        check_free(self._endpoints())
-        for instance in self._instances:
-            (self._folder / instance.pod.id).mkdir(parents=True, exist_ok=True)
-        waiting: dict[str, Callable[[], bool]] = {}
-        # Applications first: they take longer.
-        for instance, application, env in commands:
-            child = self._start_application(instance, application, env, spawned)
-            waiting[child.what] = partial(readiness.ready, application, instance.pod, self._held.block)
-        for sidecar in self._sidecars.values():
-            child = self._start_envoy(sidecar, envoy, run, spawned)
-            waiting[child.what] = sidecar.admin.ready
-        self._await(waiting)
-        for sidecar in self._sidecars.values():
-            sidecar.confirm_first()
+    def _sidecars(self) -> list[Sidecar]:
+        return [running.sidecar for running in self._running.values() if running.sidecar is not None]
 
-    def _endpoints(self) -> Iterable[Endpoint]:
-        for instance in self._instances:
-            yield from (a.endpoint for a in instance.applications if a.endpoint is not None)
-        for sidecar in self._sidecars.values():
-            yield sidecar.admin.endpoint
-            for listener in sidecar.base.listeners:
-                address = listener.get("address", {}).get("socket_address")
-                if address:
-                    yield Endpoint(address["address"], address["port_value"])
+    def _of(self, pod: Pod, *, gone: bool = False) -> Sidecar:
+        running = self._running.get(pod.id)
+        sidecar = running.sidecar if running else self._gone.get(pod.id) if gone else None
+        if sidecar is None:
+            known = [sidecar.instance.pod.id for sidecar in self._sidecars()]
+            raise Unreachable(f"{pod.id} has no sidecar on the local mesh{nearest(pod.id, known)}")
+        return sidecar
 
-    def _start_application(self, instance: Instance, application: Application, env: Mapping[str, str], spawned: Spawned) -> Child:
-        several = len(instance.applications) > 1
-        child = processes.start(
-            command(application),
-            what=f"{instance.pod.id} ({application.container})" if several else instance.pod.id,
-            cwd=application.workload.cwd,
-            env=env,
-            output=self._folder / instance.pod.id / f"{application.container or 'application'}.log",
-            inherit=[self._held.fileno()],
-            spawned=spawned,
-        )
-        self._children.append(child)
-        return child
 
-    def _start_envoy(self, sidecar: Sidecar, envoy: Path, run: str, spawned: Spawned) -> Child:
-        child = processes.start(
-            bootstrap.arguments(envoy, sidecar.write_first()),
-            what=sidecar.admin.proxy,
-            cwd=sidecar.folder,
-            env={**os.environ, RUN: run},
-            output=sidecar.access_log,
-            errors=sidecar.envoy_log,
-            inherit=[self._held.fileno()],
-            spawned=spawned,
-        )
-        self._children.append(child)
-        sidecar.child = child
-        return child
+def _load(plan: Plan) -> Instance:
+    return next(instance for instance in plan.instances if instance.pod.workload == LOAD)
 
-    def _await(self, waiting: dict[str, Callable[[], bool]]) -> None:
-        """Raises MeshFailure that names who is missing, or who died."""
 
-        def everybody() -> bool:
-            self.check()
-            for what in [what for what, ready in waiting.items() if ready()]:
-                del waiting[what]
-            return not waiting
-
-        if not poll(everybody, deadline=Deadline.after(READY_WITHIN), first=0.005, most=0.02):
-            missing = [child for child in self._children if child.what in waiting]
-            raise MeshFailure(
-                f"not ready within {READY_WITHIN:g} s: {', '.join(child.what for child in missing)}; "
-                f"the last lines of {missing[0].what} ({missing[0].log}):\n{processes.last_lines(missing[0].log)}"
-            )
-
-    def _instance(self, pod: Pod) -> Instance:
-        return next(instance for instance in self._instances if instance.pod.id == pod.id)
-
-    def _of(self, pod: Pod) -> Sidecar:
-        try:
-            return self._sidecars[pod.id]
-        except KeyError:
-            raise Unreachable(f"{pod.id} has no sidecar on the local mesh{nearest(pod.id, self._sidecars)}") from None
+def _patched(world: World, proxy: Proxy, base: Configuration, ours: Iterable[Document]) -> Configuration:
+    """On top of the localised configuration, which has istiod's virtual hosts under their names."""
+    return patches.apply(
+        base,
+        ours,
+        proxy,
+        root_namespace=world.mesh.root_namespace,
+        profile=world.profile,
+        gateway_ports=merged_gateway(world, proxy).service_ports if proxy.is_gateway else {},
+    )
 
 
 def _key(filter_: EnvoyFilter) -> tuple[str, str]:
@@ -290,20 +340,3 @@ def _key(filter_: EnvoyFilter) -> tuple[str, str]:
 
 def _document(filter_: EnvoyFilter) -> Document:
     return Document(raw=filter_, file=_NO_FILE, lines={})
-
-
-def _service(service: registry.Service) -> Service:
-    return Service(
-        # A ServiceEntry's name is not what callers say: its hosts are.
-        name=service.name if service.kubernetes else service.hostname,
-        namespace=service.namespace,
-        host=service.hostname,
-        ports=tuple(ServicePort(number=p.number, name=p.name, protocol=p.protocol.value) for p in service.ports),
-        selector=service.selector or {},
-        headless=service.headless,
-    )
-
-
-def _pod(instance: Instance) -> Pod:
-    pod = instance.pod
-    return Pod(name=pod.name, namespace=pod.namespace, workload=pod.workload, labels=pod.labels, ip=pod.ip, proxy=instance.proxy)

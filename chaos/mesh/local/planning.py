@@ -1,54 +1,131 @@
-"""What would run for this topology? Manifests and commands, read and checked; nothing is touched.
+"""What would run? Manifests and commands, read and checked; nothing is touched.
 
-`LocalMesh.start` begins with it, and a front end asks `check` before its first experiment, so that what is wrong with files is said
-once, and early.
+`LocalMesh` begins with it, and asks again when its manifests change. A front end asks `check` before its first experiment, so that
+what is wrong with files is said once, and early.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from chaos.errors import TopologyError
-from chaos.istio import documents as manifests
-from chaos.istio.world import World
+from chaos.istio.documents import Document, read
+from chaos.istio.findings import Finding, Level
+from chaos.istio.lint import lint
+from chaos.istio.workloads import TEMPLATE_HASH, Pod
+from chaos.istio.world import DEFAULT_PROFILE, World, last_applied
 from chaos.mesh.local import binary
 from chaos.mesh.local.addresses import Block
 from chaos.mesh.local.applications import command, environment
+from chaos.mesh.local.gateways import WayIn, made_up, way_in
+from chaos.mesh.local.generations import Generations
 from chaos.mesh.local.instances import Application, Instance, Numbers, instances, load_workload, offered_services, short_image
-from chaos.model.topology import Topology
+from chaos.model.topology import Local, Topology
 
 
-def planned(topology: Topology, block: Block) -> tuple[World, tuple[Instance, ...]]:
-    """The manifests, and the instances they make. Raises ManifestError and TopologyError."""
-    if topology.local is None:
-        raise TopologyError(f"{topology.file}: there is no `local:`, which names the manifests and commands of the local mesh")
-    read = [*manifests.read(topology.local.manifests), *load_workload(topology.entry.namespace)]
-    numbers = Numbers(block)
-    world = World.of(read, mesh_config=dict(topology.local.mesh_config), address_of=numbers.address_of)
-    return world, instances(world, topology, block, numbers)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A mesh that could run: everything of it that follows from manifests and topology."""
+
+    manifests: tuple[Document, ...]
+    """The owners' objects: of two with one name the last, as `kubectl apply` leaves it."""
+    world: World
+    """With what we add: the workload that load comes from, and gateways of which there are no manifests."""
+    instances: tuple[Instance, ...]
+    way_in: WayIn | None
+    """The gateway through which load reaches the entry; None: it comes from the load workload."""
+    findings: tuple[Finding, ...]
+    """What `istio-chaos lint` says of the manifests at level Warning and above."""
+
+
+class Planner:
+    """Plans for one topology at one block of addresses, one after the other: who stays keeps name and address."""
+
+    def __init__(self, topology: Topology, block: Block) -> None:
+        if topology.local is None:
+            raise TopologyError(f"{topology.file}: there is no `local:`, which names the manifests and commands of the local mesh")
+        self._topology = topology
+        self._local: Local = topology.local
+        self._block = block
+        self._numbers = Numbers(block)
+        self._generations = Generations()
+
+    def first(self) -> Plan:
+        """Of the manifests that the topology names. Raises ManifestError and TopologyError."""
+        return self.plan(read(self._local.manifests))
+
+    def plan(self, manifests: Iterable[Document]) -> Plan:
+        """Of other manifests. Raises ManifestError and TopologyError."""
+        owners = last_applied(manifests)
+        documents = [*self._generations.named(owners), *load_workload(self._topology.entry.namespace)]
+        world = World.of(
+            [*documents, *made_up(documents)],
+            mesh_config=dict(self._local.mesh_config),
+            address_of=self._numbers.address_of,
+            profile=self._local.istio or DEFAULT_PROFILE,
+        )
+        found = instances(world, self._topology, self._block, self._numbers)
+        return Plan(
+            manifests=owners,
+            world=world,
+            instances=found,
+            way_in=way_in(world, found, self._topology, self._block),
+            findings=tuple(f for f in lint(owners, mesh_config=self._local.mesh_config) if f.level is not Level.INFO),
+        )
+
+    def steps(self, manifests: Iterable[Document], now: Plan) -> Iterator[Plan]:
+        """From the plan of now to one of these manifests, in one step; or in two, where old pods go before new ones come.
+
+        Raises ManifestError and TopologyError before the first step.
+        """
+        documents = tuple(manifests)
+        wanted = self.plan(documents)
+        emptied = [_without_pods(d) if _recreated(d, now.world, wanted.world) else d for d in wanted.manifests]
+        if any(one is not other for one, other in zip(emptied, wanted.manifests, strict=True)):
+            yield self.plan(emptied)
+            wanted = self.plan(documents)  # who came with the first plan has been forgotten in between
+        yield wanted
+
+    def keep(self, pods: Iterable[Pod]) -> None:
+        """These are the ones that run: what any other plan gave away is free again."""
+        self._numbers.keep(pods)
+
+
+def _recreated(document: Document, now: World, wanted: World) -> bool:
+    """A Deployment with `strategy: Recreate` whose template changed."""
+    if document.kind != "Deployment" or (document.spec.get("strategy") or {}).get("type") != "Recreate":
+        return False
+    before, after = ({p.labels.get(TEMPLATE_HASH) for p in _pods(document, world)} for world in (now, wanted))
+    return bool(before and after) and before != after
+
+
+def _pods(document: Document, world: World) -> Iterator[Pod]:
+    return (pod for pod in world.pods if pod.document.origin == document.origin)
+
+
+def _without_pods(document: Document) -> Document:
+    return Document(raw={**document.raw, "spec": {**document.spec, "replicas": 0}}, file=document.file, lines=document.lines)
 
 
 def commands(
-    world: World, found: Sequence[Instance], run: str, inherited: Mapping[str, str] = os.environ
+    plan: Plan, wanted: Iterable[Instance], run: str, inherited: Mapping[str, str] = os.environ
 ) -> Iterator[tuple[Instance, Application, dict[str, str]]]:
-    """Every application with its environment. Raises ManifestError for a variable that nobody here can give."""
-    services = offered_services(world)
-    for instance in found:
+    """Every application of `wanted` with its environment. Raises ManifestError for a variable that nobody here can give."""
+    services = offered_services(plan.world)
+    for instance in wanted:
         for application in instance.applications:
-            yield (
-                instance,
-                application,
-                environment(instance, application, world=world, services=services, inherited=inherited, run=run),
-            )
+            env = environment(instance, application, world=plan.world, services=services, inherited=inherited, run=run)
+            yield instance, application, env
 
 
 def check(topology: Topology) -> None:
     """Raises ManifestError, TopologyError or MeshFailure (no Envoy here) for what could not start."""
     binary.find()
-    world, found = planned(topology, Block(1))
-    for _, application, env in commands(world, found, run=""):
+    plan = Planner(topology, Block(1)).first()
+    for _, application, env in commands(plan, plan.instances, run=""):
         program, *_ = command(application)
         place = application.workload.cwd / program if os.sep in program else program
         if shutil.which(place, path=env.get("PATH")) is None:

@@ -1,4 +1,4 @@
-"""One sidecar: its Envoy, what it was given, and what it wrote down.
+"""One sidecar or gateway: its Envoy, what it was given, and what it wrote down.
 
 `base` is the configuration without objects of ours, made once; `current` is what the proxy has, where that is known.
 """
@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from chaos.mesh.local.addresses import ADMIN_PORT, Endpoint
 from chaos.mesh.local.admin import Admin
 from chaos.mesh.local.instances import Instance
 from chaos.mesh.local.processes import Child
-from chaos.mesh.local.xds import CONFIRMED_WITHIN, Subscription, Type, Written, of_type
+from chaos.mesh.local.xds import CLUSTERS, CONFIRMED_WITHIN, LISTENERS, Subscription, Written, sources
 
 FLUSHED_WITHIN = 5.0
 """Seconds in which a proxy must have written its log lines to the file; measured: 0.6 ms."""
@@ -26,7 +28,7 @@ FLUSHED_WITHIN = 5.0
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Sidecar:
-    """The proxy of one instance. Its folder holds bootstrap.json, cds.json, lds.json, rds.json, access.log and envoy.log."""
+    """The proxy of one instance. Its folder holds bootstrap.json, cds.json, lds.json, rds.NAME.json, access.log and envoy.log."""
 
     instance: Instance
     proxy: Proxy
@@ -41,7 +43,8 @@ class Sidecar:
 
     @classmethod
     def of(cls, instance: Instance, proxy: Proxy, base: Configuration, folder: Path) -> Sidecar:
-        admin = Admin(f"sidecar of {instance.pod.id}", Endpoint(instance.sidecar, ADMIN_PORT))
+        kind = "gateway" if instance.pod.is_gateway else "sidecar of"
+        admin = Admin(f"{kind} {instance.pod.id}", Endpoint(instance.sidecar, ADMIN_PORT))
         subscription = Subscription(admin, folder, folder / "envoy.log")
         return cls(instance=instance, proxy=proxy, folder=folder, base=base, current=base, admin=admin, subscription=subscription)
 
@@ -55,12 +58,12 @@ class Sidecar:
 
     def write_first(self) -> Path:
         """Everything the Envoy starts with; the path of its bootstrap."""
-        self._first = [self.subscription.write(kind, of_type(self.base, kind)) for kind in Type]
+        self._first = [self.subscription.write(source, resources) for source, resources in sources(self.base).items()]
         written = bootstrap.bootstrap(
             self.instance.pod,
             admin=self.admin.endpoint,
-            clusters=self.subscription.path(Type.CLUSTERS),
-            listeners=self.subscription.path(Type.LISTENERS),
+            clusters=self.subscription.path(CLUSTERS),
+            listeners=self.subscription.path(LISTENERS),
         )
         file = self.folder / "bootstrap.json"
         file.write_text(json.dumps(written, indent=1))
@@ -76,6 +79,21 @@ class Sidecar:
     def dead(self) -> bool:
         """Its Envoy was started and is gone, and what it had with it."""
         return self.child is not None and self.child.exited() is not None
+
+    # -- who is connected
+    def listening(self) -> Iterator[Endpoint]:
+        """Where it takes connections, the admin interface aside."""
+        for listener in self.base.listeners:
+            address = listener.get("address", {}).get("socket_address")
+            if address:
+                yield Endpoint(address["address"], address["port_value"])
+
+    def connections(self) -> int:
+        """That others have to it. Its own application's are not among them: those end with the application."""
+        side = "OUTBOUND" if self.proxy.is_gateway else "INBOUND"
+        ports = [li["address"]["socket_address"] for li in self.base.listeners if li.get("traffic_direction") == side]
+        names = "|".join(re.escape(f"{port['address']}_{port['port_value']}") for port in ports)
+        return sum(self.admin.gauges(rf"^listener\.({names})\.downstream_cx_active$").values()) if ports else 0
 
     # -- its log
     def read_log(self, offset: int) -> tuple[bytes, int]:

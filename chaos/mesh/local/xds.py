@@ -18,101 +18,125 @@ from chaos.clock import Deadline, poll
 from chaos.envoy.configuration import Configuration, Resource
 from chaos.errors import EnvironmentFailure, MeshFailure
 from chaos.mesh.local.admin import Admin
-from chaos.mesh.local.localise import ROUTES
+from chaos.mesh.local.bootstrap import routes_file
 
 CONFIRMED_WITHIN = 5.0
 """Seconds. Measured: 0.4 to 1.5 ms, 20 ms for a large LDS; a refusal is seen as soon."""
 
 
 class Type(Enum):
-    """The three subscriptions: file, type, and the statistics that tell what became of an update."""
+    """The types of resources, as Envoy names them."""
 
-    CLUSTERS = ("cds.json", "envoy.config.cluster.v3.Cluster", r"cluster_manager\.cds")
-    LISTENERS = ("lds.json", "envoy.config.listener.v3.Listener", r"listener_manager\.lds")
-    ROUTES = ("rds.json", "envoy.config.route.v3.RouteConfiguration", rf"http\..*\.rds\.{ROUTES}")
-
-    @property
-    def file(self) -> str:
-        return self.value[0]
+    CLUSTERS = "envoy.config.cluster.v3.Cluster"
+    LISTENERS = "envoy.config.listener.v3.Listener"
+    ROUTES = "envoy.config.route.v3.RouteConfiguration"
 
     @property
     def url(self) -> str:
-        return f"type.googleapis.com/{self.value[1]}"
+        return f"type.googleapis.com/{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file that a proxy watches: all clusters, all listeners, or the one route configuration of that name."""
+
+    kind: Type
+    name: str = ""
+
+    @property
+    def file(self) -> str:
+        return {Type.CLUSTERS: "cds.json", Type.LISTENERS: "lds.json", Type.ROUTES: routes_file(self.name)}[self.kind]
 
     @property
     def statistics(self) -> str:
-        return self.value[2]
+        """What they begin with (a regular expression); they tell what became of an update."""
+        return {
+            Type.CLUSTERS: r"cluster_manager\.cds",
+            Type.LISTENERS: r"listener_manager\.lds",
+            Type.ROUTES: rf"http\..*\.rds\.{re.escape(self.name)}",
+        }[self.kind]
 
 
-def of_type(configuration: Configuration, kind: Type) -> tuple[Resource, ...]:
-    return {Type.CLUSTERS: configuration.clusters, Type.LISTENERS: configuration.listeners, Type.ROUTES: configuration.routes}[kind]
+CLUSTERS = Source(Type.CLUSTERS)
+LISTENERS = Source(Type.LISTENERS)
+
+
+def sources(configuration: Configuration) -> dict[Source, tuple[Resource, ...]]:
+    """Everything, by the file it is in; route configurations last."""
+    routes = {Source(Type.ROUTES, str(routes["name"])): (routes,) for routes in configuration.routes}
+    return {CLUSTERS: configuration.clusters, LISTENERS: configuration.listeners, **routes}
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """An update that a proxy has not confirmed yet."""
 
-    kind: Type
+    source: Source
     version: str
     resources: tuple[Resource, ...]
     log_size: int
     """Of Envoy's log, before the update."""
     rejected: int
-    """Updates of this type refused before this one."""
+    """Updates of this file refused before this one."""
 
 
 class Subscription:
-    """One proxy's three files."""
+    """One proxy's files."""
 
     def __init__(self, admin: Admin, folder: Path, log: Path) -> None:
         self.admin = admin
         self._folder = folder
         self._log = log
         self._versions = itertools.count(1)
-        self._rejected: dict[Type, int] = dict.fromkeys(Type, 0)
-        self._taken: dict[Type, tuple[Resource, ...]] = dict.fromkeys(Type, ())
+        self._rejected: dict[Source, int] = {}
+        self._taken: dict[Source, tuple[Resource, ...]] = {}
 
-    def path(self, kind: Type) -> Path:
-        return self._folder / kind.file
+    def path(self, source: Source) -> Path:
+        return self._folder / source.file
 
-    def write(self, kind: Type, resources: tuple[Resource, ...]) -> Written:
+    def write(self, source: Source, resources: tuple[Resource, ...]) -> Written:
         """The proxy sees it at once, and never half of it: a rename is atomic. Raises MeshFailure."""
         version = str(next(self._versions))
-        body = {"version_info": version, "resources": [{"@type": kind.url, **resource} for resource in resources]}
-        aside = self._folder / f".{kind.file}"
+        body = {"version_info": version, "resources": [{"@type": source.kind.url, **resource} for resource in resources]}
+        aside = self._folder / f".{source.file}"
         try:
             log_size = self._log.stat().st_size if self._log.exists() else 0
             aside.write_text(json.dumps(body))
-            aside.rename(self.path(kind))
+            aside.rename(self.path(source))
         except OSError as error:
             raise MeshFailure(
-                f"{self.path(kind)} cannot be written: {error.strerror}; {self.admin.proxy} keeps what it has"
+                f"{self.path(source)} cannot be written: {error.strerror}; {self.admin.proxy} keeps what it has"
             ) from error
-        return Written(kind, version, resources, log_size, self._rejected[kind])
+        return Written(source, version, resources, log_size, self._rejected.get(source, 0))
 
     def confirm(self, written: Written, deadline: Deadline) -> None:
         """Returns when the proxy has it. Raises MeshFailure with Envoy's reason when it refuses it or does not take it in time."""
         outcome = poll(lambda: self._outcome(written), deadline=deadline, first=0.0002, most=0.005)
         if outcome != "taken":
             raise MeshFailure(self._failure(written, refused=outcome == "refused"))
-        self._taken[written.kind] = written.resources
+        self._taken[written.source] = written.resources
+
+    def watches(self, source: Source) -> bool:
+        """Does the proxy read this file? A route configuration's only while a listener names it."""
+        return bool(self.admin.texts(f"^{source.statistics}\\.version_text$"))
 
     def _outcome(self, written: Written) -> str | None:
-        names = f"^{written.kind.statistics}\\.version_text$"
+        names = f"^{written.source.statistics}\\.version_text$"
         if written.version in self.admin.texts(names).values():
             return "taken"
-        rejections = sum(self.admin.counters(f"^{written.kind.statistics}\\.update_rejected$").values())
+        rejections = sum(self.admin.counters(f"^{written.source.statistics}\\.update_rejected$").values())
         if rejections > written.rejected:
-            self._rejected[written.kind] = rejections
+            self._rejected[written.source] = rejections
             return "refused"
         return None
 
     def _failure(self, written: Written, *, refused: bool) -> str:
+        source = written.source
         verb = "refused" if refused else f"did not take within {CONFIRMED_WITHIN:g} s"
-        before = {resource["name"]: resource for resource in self._taken[written.kind]}
+        before = {resource["name"]: resource for resource in self._taken.get(source, ())}
         changed = ", ".join(str(r["name"]) for r in written.resources if before.get(r["name"]) != r)
         reason = self._reason(written) or f"no reason in {self._log}"
-        return f"{self.admin.proxy} {verb} its {written.kind.name.lower()} ({self.path(written.kind)}; new: {changed}): {reason}"
+        return f"{self.admin.proxy} {verb} its {source.kind.name.lower()} ({self.path(source)}; new: {changed}): {reason}"
 
     def _reason(self, written: Written) -> str:
         """What Envoy logged since the file was written."""
@@ -132,7 +156,17 @@ class Change:
     new: Configuration
 
 
-_Update = tuple[Type, tuple[Resource, ...]]
+_Update = tuple[Source, tuple[Resource, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is written to one proxy before anything else is. `placed`: for listeners to find, and not yet watched."""
+
+    updates: tuple[_Update, ...] = ()
+    placed: tuple[_Update, ...] = ()
+    only_watched: bool = False
+    """Nobody knows which of these files the proxy reads: those it does not read need no confirmation."""
 
 
 def deliver(changes: Sequence[Change], *, finish: bool = False) -> None:
@@ -142,11 +176,9 @@ def deliver(changes: Sequence[Change], *, finish: bool = False) -> None:
     with `finish` go on to the end, as an undo must.
     """
     failed: dict[str, EnvironmentFailure] = {}
-    for step in zip(*map(_updates, changes), strict=True):
-        running = [
-            (c.subscription, u) for c, u in zip(changes, step, strict=True) if u and c.subscription.admin.proxy not in failed
-        ]
-        failed |= _write(running)
+    for steps in zip(*map(_steps, changes), strict=True):
+        both = zip((change.subscription for change in changes), steps, strict=True)
+        failed |= _write([(subscription, step) for subscription, step in both if subscription.admin.proxy not in failed])
         if failed and not finish:
             break
     if failed:
@@ -156,13 +188,19 @@ def deliver(changes: Sequence[Change], *, finish: bool = False) -> None:
         raise first
 
 
-def _write(updates: Sequence[tuple[Subscription, _Update]]) -> dict[str, EnvironmentFailure]:
-    """One update for each proxy, all written before the first is confirmed; who failed."""
+def _write(steps: Sequence[tuple[Subscription, _Step]]) -> dict[str, EnvironmentFailure]:
+    """One step for each proxy, all written before the first is confirmed; who failed."""
     failed: dict[str, EnvironmentFailure] = {}
     pending: list[tuple[Subscription, Written]] = []
-    for subscription, update in updates:
+    for subscription, step in steps:
         try:
-            pending.append((subscription, subscription.write(*update)))
+            for placed in step.placed:
+                subscription.write(*placed)
+            for update in step.updates:
+                awaited = not step.only_watched or subscription.watches(update[0])
+                written = subscription.write(*update)
+                if awaited:
+                    pending.append((subscription, written))
         except EnvironmentFailure as failure:
             failed[subscription.admin.proxy] = failure
     deadline = Deadline.after(CONFIRMED_WITHIN)
@@ -170,23 +208,39 @@ def _write(updates: Sequence[tuple[Subscription, _Update]]) -> dict[str, Environ
         try:
             subscription.confirm(written, deadline)
         except EnvironmentFailure as failure:
-            failed[subscription.admin.proxy] = failure
+            failed.setdefault(subscription.admin.proxy, failure)
     return failed
 
 
-def _updates(change: Change) -> Iterator[_Update | None]:
-    """What each of the five steps writes; None where it changes nothing."""
+def _steps(change: Change) -> Iterator[_Step]:
+    """Five for every change; those that change nothing are empty."""
     old, new = change.old, change.new
     if old is None:
         # Routes first: what is to end ends at once, and what routes of before lead to has never been removed.
-        yield from (None, None, *((kind, of_type(new, kind)) for kind in (Type.ROUTES, Type.LISTENERS, Type.CLUSTERS)))
+        yield from (_Step(), _Step(), _Step(_routes(new), only_watched=True))
+        yield from (_Step(((LISTENERS, new.listeners),)), _Step(((CLUSTERS, new.clusters),)))
         return
-    kept = {kind: of_type(new, kind) + _only_in(of_type(old, kind), of_type(new, kind)) for kind in Type}
-    for kind in (Type.CLUSTERS, Type.LISTENERS):
-        yield (kind, kept[kind]) if _differ(kept[kind], of_type(old, kind)) else None
-    yield (Type.ROUTES, new.routes) if _differ(new.routes, old.routes) else None
-    for kind in (Type.LISTENERS, Type.CLUSTERS):
-        yield (kind, of_type(new, kind)) if len(kept[kind]) > len(of_type(new, kind)) else None
+    clusters = new.clusters + _only_in(old.clusters, new.clusters)
+    listeners = new.listeners + _only_in(old.listeners, new.listeners)
+    routes = _changed(old.routes, new.routes)
+    names = {routes["name"] for routes in old.routes}
+    yield _Step(((CLUSTERS, clusters),) if _differ(clusters, old.clusters) else ())
+    yield _Step(
+        ((LISTENERS, listeners),) if _differ(listeners, old.listeners) else (),
+        placed=tuple((source, of) for source, of in routes if source.name not in names),
+    )
+    yield _Step(routes)
+    yield _Step(((LISTENERS, new.listeners),) if len(listeners) > len(new.listeners) else ())
+    yield _Step(((CLUSTERS, new.clusters),) if len(clusters) > len(new.clusters) else ())
+
+
+def _routes(configuration: Configuration) -> tuple[_Update, ...]:
+    return tuple((source, of) for source, of in sources(configuration).items() if source.kind is Type.ROUTES)
+
+
+def _changed(old: Sequence[Resource], new: Sequence[Resource]) -> tuple[_Update, ...]:
+    before = {routes["name"]: routes for routes in old}
+    return tuple((Source(Type.ROUTES, str(r["name"])), (r,)) for r in new if before.get(r["name"]) != r)
 
 
 def _only_in(old: Sequence[Resource], new: Sequence[Resource]) -> tuple[Resource, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,7 @@ from chaos.claims import expect as expecting
 from chaos.model.fault import abort, delay
 from chaos.model.injection import Side
 from chaos.model.samples import Response
-from chaos.model.window import Window
-from chaos.testing.evidence import SECOND, Call, attempts, call, calls, closed, edge, injection, requests, window
+from chaos.testing.evidence import SECOND, Call, Ended, Flowed, attempts, call, calls, closed, edge, injection, requests, window
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "claims.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -34,7 +35,7 @@ def failed_once(number: int, at: int) -> Call:
 
 
 @pytest.fixture
-def windows() -> dict[str, Window]:
+def subjects() -> dict[str, Any]:
     before, under = requests(1000), requests(1000, start=200, first=1000, latency=6.02, response=FALLBACK)
     steady = window(before, kind="steady", edges=[edge(name, calls(before)) for name in (TO_REVIEWS, TO_RATINGS, TO_PRICES)])
     during = window(
@@ -47,19 +48,22 @@ def windows() -> dict[str, Window]:
         steady=steady,
     )
     after = window(requests(1000, start=300, first=2000), kind="recovery", steady=steady)
-    return {"steady": closed(steady), "during": closed(during), "after": closed(after)}
+    ended = Ended(replace(injection(abort(503), TO_RATINGS), gone=300 * SECOND))
+    traffic = Flowed(steady, during, requests(3000, start=300, first=2000))
+    return {"steady": closed(steady), "during": closed(during), "after": closed(after), "traffic": traffic, "injection": ended}
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_an_example_holds(number: int, windows: dict[str, Window]):
-    exec(compile(EXAMPLES[number], f"{PAGE.name}, example {number + 1}", "exec"), dict(windows))  # what an example is for
+def test_an_example_holds(number: int, subjects: dict[str, Any]):
+    exec(compile(EXAMPLES[number], f"{PAGE.name}, example {number + 1}", "exec"), dict(subjects))  # what an example is for
 
-    assert any(window.ledger.verdicts for window in windows.values())
+    assert any(subject.ledger.verdicts for subject in subjects.values() if hasattr(subject, "ledger"))
 
 
 def test_every_claim_has_an_example_and_a_section():
     page = PAGE.read_text(encoding="utf-8")
-    claims = {name for kind in (expecting.WindowClaims, expecting.EdgeClaims) for name in vars(kind) if not name.startswith("_")}
+    kinds = (expecting.WindowClaims, expecting.EdgeClaims, expecting.TrafficClaims)
+    claims = {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
 
     assert {name for name in claims if f"\n### `{name}(" in page} == claims
     assert {name for name in claims if any(f".{name}(" in example for example in EXAMPLES)} == claims

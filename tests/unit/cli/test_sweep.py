@@ -25,21 +25,18 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "istio-chaos"
 
 
-def dead(state: Path, folder: Path) -> Path:
+def dead(state: Path) -> Path:
     journal = state / "0123456789ab-1.journal"
-    entries = [{"run": "0123456789ab", "pid": NOBODY, "started": 1}, {"folder": str(folder)}]
+    entries = [{"run": "0123456789ab", "pid": NOBODY, "started": 1}, {"mesh": {"kind": "local", "name": "127.9.0.0/16"}}]
     journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     return journal
 
 
-def test_what_a_dead_run_left_is_taken_away(state: Path, tmp_path: Path) -> None:
-    left = tmp_path / "left"
-    left.mkdir()
-    journal = dead(state, left)
+def test_what_a_dead_run_left_is_taken_away(state: Path) -> None:
+    journal = dead(state)
     result = CliRunner().invoke(main, ["sweep"])
 
-    assert (result.exit_code, result.output) == (0, "run 0123456789ab: ended 0 process groups, removed 1 folders\n")
-    assert not left.exists()
+    assert (result.exit_code, result.output) == (0, "run 0123456789ab on 127.9.0.0/16: ended 0 process groups\n")
     assert not journal.exists()
 
 
@@ -53,7 +50,7 @@ def test_runs_that_live_are_left_alone(state: Path) -> None:
 
 
 def test_a_watchdog_may_be_faster(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = dead(state, tmp_path / "left")
+    journal = dead(state)
     found = list(orphans())
     journal.unlink()
     monkeypatch.setattr("chaos.run.watchdog.orphans", lambda: iter(found))

@@ -11,8 +11,9 @@ import pytest
 from chaos.envoy.configuration import Configuration
 from chaos.envoy.translation import translate
 from chaos.mesh.local.addresses import Block, Endpoint
-from chaos.mesh.local.headless import with_pods_of_headless
-from chaos.mesh.local.localise import CONNECTION_MANAGER, DESTINATION, OfferedPort, Place, localise
+from chaos.mesh.local.destinations import with_known_destinations
+from chaos.mesh.local.localise import DESTINATION, OfferedPort, Place, localise
+from chaos.mesh.local.stock import CONNECTION_MANAGER
 from tests.meshes import MANIFESTS
 
 Find = Callable[..., Any]
@@ -30,9 +31,9 @@ def local(find: Find, pod: str = "web", *, lowest: int = 1, **changes: Any) -> C
         proxy_port=15001,
         offered=instance.offered,
         sidecars=frozenset(i.sidecar for i in found.values()),
-        routes_file=Path("/run/rds.json"),
+        folder=Path("/run"),
     )
-    return localise(with_pods_of_headless(world, world.proxy(instance.pod.id), translate(world, instance.pod.id)), place)
+    return localise(with_known_destinations(world, world.proxy(instance.pod.id), translate(world, instance.pod.id)), place)
 
 
 def manager(configuration: Configuration, name: str) -> dict[str, Any]:
@@ -188,7 +189,7 @@ def test_a_proxy_that_reaches_nothing_still_says_so(tmp_path: Path) -> None:
     place = Place(
         block=Block(5), namespace="shop", sidecar="127.5.1.1", application="127.5.1.2", proxy_port=15001,
         offered=(OfferedPort(host=STORE, number=80, endpoint=Endpoint("127.5.1.10", 80), http=True, tcp=False),),
-        sidecars=frozenset(), routes_file=tmp_path,
+        sidecars=frozenset(), folder=tmp_path,
     )  # fmt: skip
 
     configuration = localise(Configuration(), place)

@@ -12,44 +12,57 @@ import pytest
 from chaos.envoy.configuration import Configuration
 from chaos.errors import MeshFailure
 from chaos.mesh.local import xds
-from chaos.mesh.local.xds import Change, Subscription, Type, deliver
+from chaos.mesh.local.xds import CLUSTERS, LISTENERS, Change, Subscription, deliver
 
 
 class Reader:
-    """Stands where an Envoy's admin interface is: takes each file as it is asked, refuses resources named `bad`."""
+    """Stands where an Envoy's admin interface is: takes each file as it is asked, refuses resources named `bad`.
+
+    It watches the routes `http_proxy`, and those that its listeners name; a listener whose routes have no file is refused.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.proxy = f"sidecar {folder.name}"
         self.taken: list[tuple[str, list[str]]] = []
+        self._watched = ["cds.json", "lds.json", "rds.http_proxy.json"]
         self._versions: dict[str, str] = {}
         self._refused: dict[str, str] = {}
 
     def texts(self, name_regex: str) -> Mapping[str, str]:
         self._read()
-        return {"version_text": self._versions.get(self._file(name_regex), "")}
+        file = self._file(name_regex)
+        return {"version_text": self._versions.get(file, "")} if file in self._watched else {}
 
     def counters(self, name_regex: str) -> dict[str, int]:
         return {"update_rejected": sum(file == self._file(name_regex) for file in self._refused.values())}
 
     def _file(self, name_regex: str) -> str:
-        return next(kind.file for kind in Type if kind.statistics in name_regex)
+        files = {CLUSTERS.statistics: "cds.json", LISTENERS.statistics: "lds.json"}
+        statistics = name_regex.removeprefix("^").rsplit("\\.", 1)[0]
+        return files.get(statistics) or f"rds.{statistics.partition('.rds')[2][2:]}.json".replace("\\", "")
 
     def _read(self) -> None:
-        for file in (kind.file for kind in Type if (self._folder / kind.file).exists()):
-            update = json.loads((self._folder / file).read_text())
-            version, names = update["version_info"], [r["name"] for r in update["resources"]]
-            if version in self._refused or version == self._versions.get(file):
-                continue
-            if "bad" in names:
-                self._refused[version] = file
-                with (self._folder / "envoy.log").open("a") as log:
-                    log.write(
-                        "[2026-01-01 00:00:00.000][1][warning] Filesystem config update rejected: bad: no good\n[2026-01-01 later\n"
-                    )
-            else:
-                self._versions[file] = version
-                self.taken.append((file.removesuffix(".json"), names))
+        for file in self._watched:
+            if (self._folder / file).exists():
+                self._take(file, json.loads((self._folder / file).read_text()))
+
+    def _take(self, file: str, update: Mapping[str, Any]) -> None:
+        version, names = update["version_info"], [r["name"] for r in update["resources"]]
+        if version in self._refused or version == self._versions.get(file):
+            return
+        routes = [f"rds.{r['routes']}.json" for r in update["resources"] if "routes" in r]
+        if "bad" in names or not all((self._folder / named).exists() for named in routes):
+            self._refused[version] = file
+            with (self._folder / "envoy.log").open("a") as log:
+                log.write(
+                    "[2026-01-01 00:00:00.000][1][warning] Filesystem config update rejected: bad: no good\n[2026-01-01 later\n"
+                )
+            return
+        self._versions[file] = version
+        self.taken.append((file.removesuffix(".json").removesuffix(".http_proxy"), names))
+        if file == "lds.json":
+            self._watched = [*self._watched[:3], *routes]
 
 
 def subscription(folder: Path) -> tuple[Reader, Subscription]:
@@ -156,5 +169,32 @@ def test_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
     (tmp_path / "1" / "envoy.log").unlink()
     (tmp_path / "1").rmdir()
 
-    with pytest.raises(MeshFailure, match=r"rds\.json cannot be written: No such file or directory; sidecar 1 keeps what it has"):
+    with pytest.raises(
+        MeshFailure, match=r"rds\.http_proxy\.json cannot be written: No such file or directory; sidecar 1 keeps what it has"
+    ):
         deliver([Change(files, PLAIN, configuration(clusters="c", listeners="l", routes="second"))])
+
+
+def ports(*numbers: int) -> Configuration:
+    """What a gateway has that serves these."""
+    listeners = tuple({"name": f"0.0.0.0_{number}", "routes": f"http.{number}"} for number in numbers)
+    return Configuration(listeners=listeners, routes=tuple({"name": f"http.{number}"} for number in numbers))
+
+
+def test_routes_of_a_new_port_are_there_before_its_listener_and_confirmed_behind_it(tmp_path: Path) -> None:
+    reader, files = subscription(tmp_path)
+    deliver([Change(files, Configuration(), ports(8080))])
+    reader.taken.clear()
+
+    deliver([Change(files, ports(8080), ports(8080, 8081))])
+
+    assert reader.taken == [("lds", ["0.0.0.0_8080", "0.0.0.0_8081"]), ("rds.http.8081", ["http.8081"])]
+
+
+def test_nobody_waits_for_routes_that_no_listener_names(tmp_path: Path) -> None:
+    reader, files = subscription(tmp_path)
+
+    deliver([Change(files, None, ports(8080))])
+    deliver([Change(files, ports(8080), Configuration())])
+
+    assert reader.taken == [("lds", ["0.0.0.0_8080"]), ("cds", []), ("rds.http.8080", ["http.8080"]), ("lds", [])]
