@@ -2,8 +2,8 @@
 
     python -m benchmarks translation
 
-A made-up mesh of N services in two namespaces. Each has a workload, a DestinationRule, four callers, and two VirtualServices with rules
-for each caller: its owner's, and a private one in the callers' namespace. 50 services are 200 edges and 100 VirtualServices.
+A made-up mesh of N services in two namespaces. Each has a workload, a DestinationRule, four callers, and two VirtualServices with
+a rule for each of them: its owner's, and a private one in the other namespace. 50 services: 200 edges and 100 VirtualServices.
 """
 
 from __future__ import annotations

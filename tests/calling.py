@@ -154,6 +154,13 @@ class Caller:
         cluster = f"outbound|{PORT}||{service}.{NAMESPACE}.svc.cluster.local"
         return sum(host.ejected for host in self.mesh.hosts(self.pod, cluster))
 
+    def callee_line(self, pod: str, traceparent: str) -> Mapping[str, Any] | None:
+        """What the sidecar of `v1` or `v2` has written down of a call so far; None where nothing."""
+        callee = next(p for p in self.mesh.pods() if p.name == pod)
+        self.mesh.flush_logs([callee])
+        lines = map(json.loads, self.mesh.read_log(callee, 0)[0].splitlines())
+        return next((line for line in lines if line.get("traceparent") == traceparent), None)
+
     # -- for other protocols
     def endpoint(self, service: str) -> Endpoint:
         """Where the caller's sidecar listens for calls of this service."""

@@ -241,10 +241,19 @@ balancers = st.one_of(
     ).map(lambda consistent: {"consistentHash": consistent}),
     durations.map(lambda window: {"simple": "ROUND_ROBIN", "warmup": {"duration": window}}),
 )
+_here, _there = "region-a/zone-1/*", "region-b/*"
+localities = st.sampled_from(
+    [
+        {"enabled": False},
+        {"distribute": [{"from": _here, "to": {_here: 67, _there: 33}}]},
+        {"failover": [{"from": "region-a", "to": "region-b"}]},
+        {"failoverPriority": ["topology.kubernetes.io/region", "version"]},
+    ]
+)
 policies = optional(
     connectionPool=pools,
     outlierDetection=outliers,
-    loadBalancer=balancers,
+    loadBalancer=st.builds(lambda balancer, more: {**balancer, **more}, balancers, optional(localityLbSetting=localities)),
     tls=st.sampled_from(["DISABLE", "ISTIO_MUTUAL", "SIMPLE"]).map(lambda mode: {"mode": mode}),
     retryBudget=optional(percent=st.floats(0, 100), minRetryConcurrency=st.integers(0, 10)),
 ).filter(bool)

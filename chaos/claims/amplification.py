@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import asdict
+from typing import Final
 
 from chaos.claims.claim import Claim, Judgement, Levels, written
 from chaos.claims.explanation import confidence, counted
@@ -20,9 +21,14 @@ from chaos.model.outcome import Outcome
 from chaos.model.window import Outlook, WindowEvidence
 from chaos.stats.means import MeanDecision, judge_mean
 
+PLANNED: Final = 300
+"""User requests whose mean can be told from a limit 0.04 away, where they make up to 4 attempts each."""
+
 
 class Amplify(Claim[EdgeSubject]):
     """The mean number of attempts per user request stays within its bound, and that of each one if claimed."""
+
+    fixed = True
 
     def __init__(self, *, at_most: float, per_request_at_most: int | None = None) -> None:
         if isinstance(at_most, bool) or not isinstance(at_most, (int, float)) or not 0 < at_most < math.inf:
@@ -36,7 +42,7 @@ class Amplify(Claim[EdgeSubject]):
         self.text = written("to_amplify", at_most=at_most, per_request_at_most=per_request_at_most)
 
     def planned(self, outlook: Outlook) -> int:
-        return ENOUGH
+        return PLANNED
 
     def refusal(self, subject: EdgeSubject) -> str:
         return CALLER_SIDE if subject.side is Side.CALLER else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Generic, Literal, ParamSpec, TypedDict, overload
 
@@ -112,7 +111,7 @@ class _Expectation(Generic[S]):
         try:
             subject = self._subject()
             if claim.fixed and planned is not None and subject.window.cut_short:
-                subject = replace(subject, window=subject.window.beginning(planned))
+                subject = subject.beginning(planned)
             return verdict_on(claim, subject, levels, allow_vacuous=self._allow_vacuous)
         except Inconclusive as missing:  # evidence that was not gathered: an edge nobody observed, a window still open
             return undecided(claim.text, self._name(), str(missing))

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, Self, runtime_checkable
 
 from chaos.model.calls import Call
 from chaos.model.injection import InjectionRecord, Side
@@ -78,6 +78,10 @@ class Subject(ABC):
     def steady(self) -> Subject | None:
         """The same thing before the first injection; None where that was not recorded, or when this is it."""
 
+    @abstractmethod
+    def beginning(self, requests: int) -> Self:
+        """Of the first so many user requests alone, as if the window had been meant to be that long."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowSubject(Subject):
@@ -101,6 +105,9 @@ class WindowSubject(Subject):
     def steady(self) -> WindowSubject | None:
         before = self.window.steady
         return None if before is None or before is self.window else WindowSubject(before)
+
+    def beginning(self, requests: int) -> WindowSubject:
+        return WindowSubject(self.window.beginning(requests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,14 @@ class EdgeSubject(Subject):
         if before is None or before is self.window or self.seen.edge not in before.edges:
             return None
         return EdgeSubject(before, before.edges[self.seen.edge])
+
+    def beginning(self, requests: int) -> EdgeSubject:
+        window = self.window.beginning(requests)
+        wanted = set(window.samples["sequence"])
+        calls = tuple(call for call in self.seen.calls if call.sequence in wanted)
+        # Positions in the calls mean others when some are left out, as in every part of a window.
+        cancelled = self.seen.cancelled if len(calls) == len(self.seen.calls) else frozenset[int]()
+        return EdgeSubject(window, replace(self.seen, calls=calls, cancelled=cancelled))
 
     @property
     def calls(self) -> tuple[Call, ...]:

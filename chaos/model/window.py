@@ -250,7 +250,7 @@ class Window:
 
     def enough(self, so_far: WindowEvidence) -> bool:
         """Do the requests so far suffice for every claim? They are those that were scheduled first, and all have ended."""
-        return all([enough(so_far) for enough in self._watches])
+        return all(enough(so_far) for enough in self._watches)
 
     @property
     def evidence(self) -> WindowEvidence:

@@ -97,11 +97,11 @@ def gather(
     kind = _kind(stretch, injections, reaching)
     injections = reaching
     scheduled = stretch.samples.between(stretch.start, stretch.end)
-    clear = [not _in_transition(s, e, injections) for s, e in zip(scheduled["scheduled"], scheduled["ended"], strict=True)]
-    samples = scheduled.where(clear)
+    samples = clear_of_transitions(scheduled, injections)
     live = tuple(i for i in injections if _live(i, stretch.start, stretch.end))
     book = _Edges(stretch, samples, log, live, ejections, resolve, {observed.edge: observed for observed in edges})
-    doubts = [*stretch.doubts, *_mixed(stretch, injections), *(i.aborted for i in live if i.aborted), *book.unproven()]
+    ended = [f"{i} was ended early: {i.aborted}" for i in live if i.aborted]
+    doubts = [*stretch.doubts, *_mixed(stretch, injections), *ended, *book.unproven()]
     return WindowEvidence(
         name=f"{stretch.name} ({kind})",
         kind=kind,
@@ -137,6 +137,12 @@ def _mixed(stretch: Stretch, injections: Sequence[InjectionRecord]) -> list[str]
                 "take one window while it is on and another after it"
             )
     return found
+
+
+def clear_of_transitions(samples: Samples, injections: Sequence[InjectionRecord]) -> Samples:
+    """Requests of which no part met an injection that was neither proven in force nor proven gone."""
+    lives = zip(samples["scheduled"], samples["ended"], strict=True)
+    return samples.where([not _in_transition(scheduled, ended, injections) for scheduled, ended in lives])
 
 
 def _in_transition(scheduled: int, ended: int, injections: Sequence[InjectionRecord]) -> bool:

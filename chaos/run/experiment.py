@@ -74,6 +74,7 @@ class Experiment:
         expires: str | timedelta | None = None,
     ) -> Injection:
         """Check everything that can be checked and prepare the injection; its block switches it on."""
+        self.check_mesh()
         found = self._ends(Edge.of(edge))
         request = InjectionRequest(
             fault=_fault(fault),
@@ -100,6 +101,7 @@ class Experiment:
 
     def load(self, plan: Callable[[int, Mark], LoadPlan], target: str, observe: str | Edge | Sequence[str | Edge]) -> Traffic:
         """Prepare a load; `plan` gets its number and the experiment's mark. `observe` makes private paths stand first."""
+        self.check_mesh()
         self._loads += 1
         traffic = Traffic(self, plan(self._loads, self.mark), target)
         for edge in [observe] if isinstance(observe, (str, Edge)) else observe:

@@ -21,7 +21,7 @@ from chaos.model.injection import InjectionRecord, InjectionRequest
 from chaos.model.samples import Samples
 from chaos.model.verdict import Ledger
 from chaos.model.window import Outlook, Window, WindowEvidence, is_bad, latencies, latency_at
-from chaos.observe.windows import Stretch, gather
+from chaos.observe.windows import Stretch, clear_of_transitions, gather
 from chaos.run.injecting import Injection
 
 if TYPE_CHECKING:
@@ -234,6 +234,7 @@ class Traffic:
         ended = bisect_left(scheduled, True, key=lambda at: not self.flow.resolved(at + 1))
         samples = samples.between(start, scheduled[ended]) if ended < len(scheduled) else samples
         end = samples["scheduled"][-1] + 1 if len(samples) else start
+        samples = clear_of_transitions(samples, [i for i in self._experiment.history if self._reached_by(i.request)])
         seconds = max(1e-9, (end - start) / clock.NS)
         model = self._plan.model
         return WindowEvidence(

@@ -63,7 +63,7 @@ class Watch:
         if not injection.on:
             return  # its own block ended it meanwhile
         try:
-            injection.undo(aborted=f"{injection.record} was ended early: {reason}")
+            injection.undo(aborted=reason)
         except Exception as failed:  # told to whoever waits; the experiment's end tries again
             reason = f"{reason}; and the undo failed: {failed}"
         self._experiment.alarm.ring(f"{injection.record} was ended early: {reason}")

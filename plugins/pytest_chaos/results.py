@@ -68,6 +68,8 @@ class Results:
         terminal.write_sep("=", "resilience")
         for line in [*table(story, width=writer.fullwidth, plain=plain), *reasons(story, width=writer.fullwidth, plain=plain)]:
             _write(writer, line)
+        if "lint" in story.mesh:
+            terminal.write_line(f"lint: {story.mesh['lint']}")
         for file in self._files:
             terminal.write_line(f"report: {options.shown(self._config, file)}")
 

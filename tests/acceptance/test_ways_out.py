@@ -205,3 +205,20 @@ def test_other(inject, load):
     assert "crashed while running" in session.output
     assert "1 failed, 1 passed" in session.output
     session.nothing_stays()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)], ids=["Ctrl-C in the terminal", "SIGKILL"]
+)
+def test_workers_end_with_their_controller(start: Start, number: signal.Signals, status: int) -> None:
+    tests = [
+        f"def test_{name}(inject, load):\n    in_the_middle(inject, load, '{name}').window('60s')\n" for name in ("one", "other")
+    ]
+    session = start(EXPERIMENT + "\n".join(tests), "-p", "xdist", "-n", "2")
+    session.middle("one")
+    session.middle("other")
+    send = os.killpg if number is signal.SIGINT else os.kill
+    send(session.process.pid, number)
+
+    assert session.ended() == status, session.output
+    session.nothing_stays()

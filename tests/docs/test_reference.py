@@ -29,7 +29,20 @@ from chaos.stats.proof import attempts_needed
 from tests.docs.pages import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
-FOR_CLAIMS = {"close", "closed", "evidence", "ledger", "name", "side", "when_closed", "window", "edge"}
+FOR_CLAIMS = {
+    "watch",
+    "watched",
+    "enough",
+    "close",
+    "closed",
+    "evidence",
+    "ledger",
+    "name",
+    "side",
+    "when_closed",
+    "window",
+    "edge",
+}
 """What windows have for claims and for the run; tests read the rest."""
 
 

@@ -30,9 +30,29 @@ CALLEES = (
     Callee(name="gateway-errors", pods=ONE, policy=ejecting("consecutiveGatewayErrors: 3, consecutive5xxErrors: 0")),
     Callee(name="timed", pods=ONE, policy=ejecting(), http="- timeout: 20ms"),
     Callee(name="aborted", pods=ONE, policy=ejecting(), http=f"- fault: {{abort: {{httpStatus: 503, {ALWAYS}}}}}"),
-    Callee(name="retried", policy=ejecting(percent=50), http="- retries: {attempts: 2, retryOn: 5xx}"),
+    Callee(
+        name="retried",
+        policy=ejecting(percent=50) + "\nloadBalancer: {simple: ROUND_ROBIN}",
+        http="- retries: {attempts: 2, retryOn: 5xx}",
+    ),
+    *(
+        Callee(name=f"of-{n}", pods=f"app: gone-{n}", policy="outlierDetection: {consecutive5xxErrors: 1, baseEjectionTime: 10m}")
+        for n in (9, 10)
+    ),
     Callee(name="subset-only", http="- route: [{destination: {host: subset-only, subset: v1}}]", policy=ejecting()),
 )
+# Pods where nothing listens: refused connections count like any 5xx.
+GONE = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: gone-{0}, namespace: shop}}
+spec:
+  replicas: {0}
+  template:
+    metadata: {{labels: {{app: gone-{0}, sidecar.istio.io/inject: "false"}}}}
+    spec: {{containers: []}}
+"""
+MORE = "---".join(GONE.format(replicas) for replicas in (9, 10))
 NOBODY_LEFT = (503, "UH", "no_healthy_upstream")
 
 
@@ -99,6 +119,14 @@ def test_the_percentage_is_never_exceeded(caller: Caller, service: str, ejected:
 
     assert caller.ejected(service) == ejected
     assert (caller.counter(service, "outlier_detection.ejections_overflow") > 0) == (ejected == 0)
+
+
+@pytest.mark.parametrize(("service", "ejected"), [("of-9", 0), ("of-10", 1)])
+def test_the_default_of_ten_percent_ejects_nobody_of_less_than_ten(caller: Caller, service: str, ejected: int) -> None:
+    answers = caller.several(service, "/", 20)
+
+    assert {answer.flags for answer in answers} == {frozenset({"UF", "URX"})}
+    assert caller.ejected(service) == ejected
 
 
 # --------------------------------------------------------------------------------------------------------- what is left

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.calling import Callee, Caller
+from chaos.clock import Deadline, poll
+from tests.calling import PATIENCE, Callee, Caller
 
 CALLEES = (
     Callee(name="default-policy"),
@@ -31,7 +32,8 @@ CALLEES = (
     ),
     Callee(name="all-gone", pods="app: gone"),
 )
-# Nothing listens at a pod without containers: its host refuses connections. `version: v1` selects it beside the callee's v1.
+# Nothing listens at a pod without containers: its host refuses connections. `version: v1` selects it beside the callee's v1. Behind
+# port 9001 of v1 there is a sidecar, but no application.
 MORE = """
 apiVersion: apps/v1
 kind: Deployment
@@ -40,6 +42,11 @@ spec:
   template:
     metadata: {labels: {app: gone, version: v1, sidecar.istio.io/inject: "false"}}
     spec: {containers: []}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: closed, namespace: shop}
+spec: {selector: {app: callee, version: v1}, ports: [{name: http, port: 80, targetPort: 9001}]}
 """
 
 
@@ -122,6 +129,15 @@ def test_a_refused_connection_shows_where_there_are_no_retries(caller: Caller) -
 
     refused = [answer for answer in answers if answer.status != 200]
     assert [(answer.status, answer.flags, answer.attempts) for answer in refused] == [(503, {"UF"}, 1)] * 3
+
+
+def test_what_refuses_behind_its_own_sidecar_is_tried_again_by_that_and_no_refusal_to_others(caller: Caller) -> None:
+    answer = caller.get("closed")
+    line = poll(lambda: caller.callee_line("v1", answer.line["traceparent"]), deadline=Deadline.after(PATIENCE))
+
+    assert (answer.outcome, answer.attempts) == ((503, "", "via_upstream"), 1)
+    assert line is not None
+    assert (set(line["flags"].split(",")), line["attempts"]) == ({"UF", "URX"}, 3)
 
 
 def test_no_host_that_takes_connections(caller: Caller) -> None:

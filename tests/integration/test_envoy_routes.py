@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from chaos.clock import Deadline, poll
@@ -158,20 +155,11 @@ def test_mirrors_get_a_share_of_the_requests(caller: Caller, service: str, copy:
 
 def test_a_mirrored_answer_is_nobodys_and_the_host_stays(caller: Caller) -> None:
     answer = caller.get("mirrored", "/503?at=v2")
-    trace = answer.body["headers"]["traceparent"]
-    copy = poll(lambda: _inbound(caller, "v2", trace), deadline=Deadline.after(PATIENCE))
+    copy = poll(lambda: caller.callee_line("v2", answer.line["traceparent"]), deadline=Deadline.after(PATIENCE))
 
     assert (answer.status, answer.pod) == (200, "v1")
     assert copy is not None
     assert (copy["code"], copy["authority"]) == (503, "mirrored")
-
-
-def _inbound(caller: Caller, callee: str, trace: str) -> dict[str, Any] | None:
-    """What this callee's sidecar has written down of a request."""
-    pod = next(pod for pod in caller.mesh.pods() if pod.name == callee)
-    caller.mesh.flush_logs([pod])
-    lines = map(json.loads, caller.mesh.read_log(pod, 0)[0].splitlines())
-    return next((line for line in lines if line["traceparent"] == trace), None)
 
 
 # ------------------------------------------------------------------------------------------------------------ matches

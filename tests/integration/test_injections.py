@@ -11,14 +11,14 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from chaos import abort, clock, delay, expect, throttle
-from chaos.errors import Aborted, ExperimentError, Inconclusive, LoadFailure
+from chaos.errors import Aborted, ExperimentError, Inconclusive, LoadFailure, MeshFailure
 from chaos.injection.names import PREFIX
 from chaos.mesh.port import Pod, Resource
 from chaos.model.topology import Allow
@@ -83,7 +83,9 @@ class Running:
             experiment.finish()
 
     def kill(self, what: str) -> None:
+        """Returns when it is gone, and its connections with it."""
         os.killpg(self.groups[what], signal.SIGKILL)
+        assert clock.poll(lambda: _ended(self.groups[what]), deadline=clock.Deadline.after(10))
 
     def pod(self, name: str) -> Pod:
         return next(pod for pod in self.run.mesh.pods() if pod.name == name)
@@ -94,6 +96,13 @@ class Running:
         routes = [self.run.mesh.dump(pod, Resource.ROUTES, ".*") for pod in pods]
         staged = [self.run.mesh.dump(pod, kind, rf"{PREFIX}\..*") for pod in pods for kind in kinds]
         return not self.run.mesh.ours() and not any(staged) and f"{PREFIX}." not in str(routes)
+
+
+def _ended(pid: int) -> bool:
+    """Whether or not somebody has waited for it."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    return True
 
 
 @contextmanager
@@ -348,14 +357,14 @@ def test_an_injection_has_one_life_and_a_load_one_block(inject: Inject, load: Lo
 
 
 def test_a_dead_load_generator_is_told_and_the_next_experiment_has_another(running: Running) -> None:
-    with running.experiment() as (inject, load, _):
-        with (
-            pytest.raises(LoadFailure, match=r"(?s)Locust's process \(\d+\) has ended; its log .* ends with"),
-            load(url("plain"), rate="50/s") as traffic,
-            inject(abort(503), edge("plain")),
-        ):
-            running.kill("load generator")
-            traffic.window("60s")
+    with (
+        running.experiment() as (inject, load, _),
+        pytest.raises(LoadFailure, match=r"(?s)Locust's process \(\d+\) has ended; its log .* ends with"),
+        load(url("plain"), rate="50/s") as traffic,
+        inject(abort(503), edge("plain")),
+    ):
+        running.kill("load generator")
+        traffic.window("60s")
 
     with running.experiment() as (_, load, _), load(url("plain"), rate="50/s") as traffic:
         assert traffic.window("500ms").errors == 0
@@ -375,6 +384,11 @@ def test_a_proxy_that_dies_ends_the_injection_and_keeps_nobody_waiting(tmp_path:
             traffic.window("60s")
 
         assert clock.now() - started < 30 * clock.NS
+        with (
+            running.experiment() as (_, load, _),
+            pytest.raises(MeshFailure, match=f"sidecar of {victim} was ended by SIGKILL"),
+        ):
+            load(url("plain"), rate="50/s")
 
 
 def test_a_refused_connection_is_retried_on_the_private_path_as_on_the_plain_one(tmp_path: Path) -> None:

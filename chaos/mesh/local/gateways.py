@@ -124,14 +124,14 @@ def _route_configurations(chains: Iterable[Resource]) -> Iterator[str]:
 
 # -------------------------------------------------------------------------------------------------------- is it the entry
 def way_in(world: World, instances: Iterable[Instance], topology: Topology, block: Block) -> WayIn | None:
-    """Through which gateway requests reach the topology's entry, the first whose host is no wildcard; None if through none.
+    """Through which gateway requests reach the topology's entry; None if through none.
 
-    Raises TopologyError where all there is needs TLS.
+    Of several names one that is no wildcard, and that leads nowhere else. Raises TopologyError where all there is needs TLS.
     """
     ways = [way for i in instances if i.pod.is_gateway for way in _ways(world, i, topology, block)]
-    plain = [way for way, is_plain in ways if is_plain]
+    plain = [(way, alone) for way, alone, is_plain in ways if is_plain]
     if plain:
-        return min(plain, key=lambda way: way.host is None)
+        return min(plain, key=lambda pair: (pair[0].host is None, not pair[1]))[0]
     if ways:
         raise TopologyError(
             f"{topology.file}: entry: {topology.entry.service} is served by the gateway {ways[0][0].pod} over HTTPS alone, and "
@@ -141,26 +141,30 @@ def way_in(world: World, instances: Iterable[Instance], topology: Topology, bloc
     return None
 
 
-def _ways(world: World, instance: Instance, topology: Topology, block: Block) -> Iterator[tuple[WayIn, bool]]:
-    """Every host of this gateway that leads to the entry, and whether it can be reached without TLS."""
-    translated = translate(world, instance.pod.id)
+def _ways(world: World, instance: Instance, topology: Topology, block: Block) -> Iterator[tuple[WayIn, bool, bool]]:
+    """Every host of this gateway that leads to the entry, whether to it alone, and whether it can be reached without TLS."""
+    entry = f"{topology.entry.service}.{topology.entry.namespace}.svc.{world.mesh.domain}", topology.entry.port
+    for port, virtual_host, plain in _served(translate(world, instance.pod.id)):
+        ends = {_end(cluster) for route in virtual_host["routes"] for cluster in _clusters(route.get("route", {}))}
+        if entry in ends:
+            endpoint = Endpoint(instance.sidecar, block.bindable(port))
+            host = _host(virtual_host["domains"], topology)
+            yield WayIn(pod=instance.pod.id, endpoint=endpoint, host=host), ends == {entry}, plain
+
+
+def _served(translated: Configuration) -> Iterator[tuple[int, Resource, bool]]:
+    """(port, virtual host, can be had without TLS)"""
     by_name = {routes["name"]: routes for routes in translated.routes}
-    for listener in translated.listeners:
-        port = int(listener["address"]["socket_address"]["port_value"])
-        endpoint = Endpoint(instance.sidecar, block.bindable(port))
+    for listener in (li for li in translated.listeners if "internal_listener" not in li):
         for chain in chains_of(listener):
-            for name in _route_configurations([chain]):
-                for virtual_host in by_name.get(name, {}).get("virtual_hosts", ()):
-                    if _leads_to_entry(virtual_host, world, topology):
-                        way = WayIn(pod=instance.pod.id, endpoint=endpoint, host=_host(virtual_host["domains"], topology))
-                        yield way, "transport_socket" not in chain and virtual_host.get("require_tls") != "ALL"
+            for virtual_host in (host for name in _route_configurations([chain]) for host in by_name[name]["virtual_hosts"]):
+                plain = "transport_socket" not in chain and virtual_host.get("require_tls") != "ALL"
+                yield int(listener["address"]["socket_address"]["port_value"]), virtual_host, plain
 
 
-def _leads_to_entry(virtual_host: Resource, world: World, topology: Topology) -> bool:
-    entry = topology.entry
-    host = f"{entry.service}.{entry.namespace}.svc.{world.mesh.domain}"
-    clusters = [parse_cluster(name) for route in virtual_host["routes"] for name in _clusters(route.get("route", {}))]
-    return any((cluster.host, cluster.port) == (host, entry.port) for cluster in clusters)
+def _end(cluster: str) -> tuple[str, int]:
+    parsed = parse_cluster(cluster)
+    return parsed.host, parsed.port
 
 
 def _clusters(action: Resource) -> Iterator[str]:

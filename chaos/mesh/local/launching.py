@@ -46,7 +46,10 @@ class Running:
     def check(self) -> None:
         """Raises MeshFailure if a process of it is gone."""
         for child in self.children:
-            child.check()
+            if self.sidecar is not None and child is self.sidecar.child:
+                self.sidecar.check()
+            else:
+                child.check()
 
 
 class Launcher:

@@ -79,8 +79,7 @@ class LocalMesh(Mesh):
         self.default_namespace = topology.entry.namespace
         details = {"folder": str(folder), "instances": str(len(plan.instances))}
         if plan.findings and topology.local:
-            files = " ".join(f"-f {path}" for path in topology.local.manifests)
-            details["lint"] = f"{len(plan.findings)} findings (istio-chaos lint {files})"
+            details["lint"] = _summary(plan.findings, topology.local.manifests)
         self.identity = Identity(kind="local", name=f"127.{held.block.octet}.0.0/16", details=details)
 
     # ------------------------------------------------------------------------------------------------------- who is there
@@ -88,7 +87,7 @@ class LocalMesh(Mesh):
         return self._services
 
     def pods(self) -> Sequence[Pod]:
-        dead = {sidecar.instance.pod.id for sidecar in self._sidecars() if sidecar.dead}
+        dead = {sidecar.instance.pod.id for sidecar in _sidecars(self._running.values()) if sidecar.dead}
         return tuple(pod for pod in self._pods if pod.id not in dead)
 
     @property
@@ -156,7 +155,7 @@ class LocalMesh(Mesh):
         """`finish` is for what only takes away: it goes on when a proxy fails. A dead one has nothing, and is passed over."""
         concerned = [
             sidecar
-            for sidecar in self._sidecars()
+            for sidecar in _sidecars(self._running.values())
             if (sidecar.current is None or any(self._concerns(o, sidecar.proxy) for o in touched)) and not sidecar.dead
         ]
         self._give([(sidecar, self._with(sidecar, ours.values())) for sidecar in concerned], finish=finish)
@@ -227,30 +226,29 @@ class LocalMesh(Mesh):
         self._unsettled = []
 
     def _change_over(self, plan: Plan, coming: Sequence[Running], bases: Mapping[str, Configuration]) -> None:
-        """Everybody gets what follows from the plan. Who is in it no more gets no requests from now on, and has nothing of ours."""
+        """Everybody gets what follows from the plan; who comes has ours before anybody sends to it, who leaves gets no requests."""
         with self._lock:
-            ours = self._ours.values()
-            instances = {instance.pod.id: instance for instance in plan.instances}
-            wanted: list[tuple[Sidecar, Configuration]] = []
-            for running in [*self._running.values(), *coming]:
-                sidecar, pod = running.sidecar, running.instance.pod.id
-                if sidecar is not None and pod in bases:
-                    wanted.append((sidecar, _patched(plan.world, plan.world.proxy(pod), bases[pod], ours)))
-                elif sidecar is not None and not sidecar.dead:
-                    wanted.append((sidecar, sidecar.base))
+            self._give([(s, _patched(plan.world, s.proxy, s.base, self._ours.values())) for s in _sidecars(coming)])
             try:
-                self._give(wanted)
+                self._give([(s, self._next(plan, s, bases)) for s in _sidecars(self._running.values()) if not s.dead])
             except BaseException as failure:
                 self._write_back(failure)
                 raise
-            leaving = [running for pod, running in self._running.items() if pod not in instances]
-            self._running = {pod: running for pod, running in self._running.items() if pod in instances}
-            for pod, running in self._running.items():
+            instances = {instance.pod.id: instance for instance in plan.instances}
+            self._unsettled = [running for pod, running in self._running.items() if pod not in instances]
+            self._gone |= {sidecar.instance.pod.id: sidecar for sidecar in _sidecars(self._unsettled)}
+            staying = {pod: running for pod, running in self._running.items() if pod in instances}
+            for pod, running in staying.items():
                 running.moved(instances[pod], plan.world.proxy(pod), bases.get(pod))
-            self._running |= {running.instance.pod.id: running for running in coming}
-            self._gone |= {running.instance.pod.id: running.sidecar for running in leaving if running.sidecar is not None}
-            self._unsettled = leaving
+            self._running = staying | {running.instance.pod.id: running for running in coming}
             self._take(plan)
+
+    def _next(self, plan: Plan, sidecar: Sidecar, bases: Mapping[str, Configuration]) -> Configuration:
+        """What follows from the plan, or for who leaves what it has, without anything of ours."""
+        pod = sidecar.instance.pod.id
+        if pod not in bases:
+            return sidecar.base
+        return _patched(plan.world, plan.world.proxy(pod), bases[pod], self._ours.values())
 
     def _take(self, plan: Plan) -> None:
         self._plan = plan
@@ -306,20 +304,27 @@ class LocalMesh(Mesh):
         translated = with_known_destinations(plan.world, proxy, translate(plan.world, proxy.id))
         return localise_gateway(translated, place) if proxy.is_gateway else localise(translated, place)
 
-    def _sidecars(self) -> list[Sidecar]:
-        return [running.sidecar for running in self._running.values() if running.sidecar is not None]
-
     def _of(self, pod: Pod, *, gone: bool = False) -> Sidecar:
         running = self._running.get(pod.id)
         sidecar = running.sidecar if running else self._gone.get(pod.id) if gone else None
         if sidecar is None:
-            known = [sidecar.instance.pod.id for sidecar in self._sidecars()]
+            known = [sidecar.instance.pod.id for sidecar in _sidecars(self._running.values())]
             raise Unreachable(f"{pod.id} has no sidecar on the local mesh{nearest(pod.id, known)}")
         return sidecar
 
 
+def _sidecars(running: Iterable[Running]) -> list[Sidecar]:
+    return [each.sidecar for each in running if each.sidecar is not None]
+
+
 def _load(plan: Plan) -> Instance:
     return next(instance for instance in plan.instances if instance.pod.workload == LOAD)
+
+
+def _summary(findings: Sequence[Finding], manifests: Iterable[Path]) -> str:
+    here = Path.cwd()
+    files = " ".join(f"-f {path.relative_to(here) if path.is_relative_to(here) else path}" for path in manifests)
+    return f"{len(findings)} finding{'s' if len(findings) > 1 else ''} (istio-chaos lint {files})"
 
 
 def _patched(world: World, proxy: Proxy, base: Configuration, ours: Iterable[Document]) -> Configuration:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.errors import TopologyError
@@ -60,9 +60,9 @@ class Planner:
     def plan(self, manifests: Iterable[Document]) -> Plan:
         """Of other manifests. Raises ManifestError and TopologyError."""
         owners = last_applied(manifests)
-        documents = [*self._generations.named(owners), *load_workload(self._topology.entry.namespace)]
+        ours = [*load_workload(self._topology.entry.namespace), *made_up(owners)]
         world = World.of(
-            [*documents, *made_up(documents)],
+            [*self._generations.named(owners), *ours],
             mesh_config=dict(self._local.mesh_config),
             address_of=self._numbers.address_of,
             profile=self._local.istio or DEFAULT_PROFILE,
@@ -73,7 +73,7 @@ class Planner:
             world=world,
             instances=found,
             way_in=way_in(world, found, self._topology, self._block),
-            findings=tuple(f for f in lint(owners, mesh_config=self._local.mesh_config) if f.level is not Level.INFO),
+            findings=tuple(self._findings(owners)),
         )
 
     def steps(self, manifests: Iterable[Document], now: Plan) -> Iterator[Plan]:
@@ -89,9 +89,18 @@ class Planner:
             wanted = self.plan(documents)  # who came with the first plan has been forgotten in between
         yield wanted
 
+    def _findings(self, owners: Sequence[Document]) -> Iterator[Finding]:
+        found = lint(owners, mesh_config=self._local.mesh_config)
+        return (finding for finding in found if finding.level is not Level.INFO and not _is_made_up_for(finding))
+
     def keep(self, pods: Iterable[Pod]) -> None:
         """These are the ones that run: what any other plan gave away is free again."""
         self._numbers.keep(pods)
+
+
+def _is_made_up_for(finding: Finding) -> bool:
+    """A Gateway whose selector picks nothing: here it has the gateway that was made up."""
+    return finding.code == "IST0101" and finding.origin.startswith("Gateway ") and finding.path == "spec.selector"
 
 
 def _recreated(document: Document, now: World, wanted: World) -> bool:

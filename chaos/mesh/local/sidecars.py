@@ -22,6 +22,9 @@ from chaos.mesh.local.instances import Instance
 from chaos.mesh.local.processes import Child
 from chaos.mesh.local.xds import CLUSTERS, CONFIRMED_WITHIN, LISTENERS, Subscription, Written, sources
 
+_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+_NOTHING_TO_WATCH_WITH = "inotify_fd_ >= 0"
+"""The assertion an Envoy dies of where no inotify instance is left (measured on 1.40)."""
 FLUSHED_WITHIN = 5.0
 """Seconds in which a proxy must have written its log lines to the file; measured: 0.6 ms."""
 
@@ -80,6 +83,21 @@ class Sidecar:
         """Its Envoy was started and is gone, and what it had with it."""
         return self.child is not None and self.child.exited() is not None
 
+    def check(self) -> None:
+        """Raises MeshFailure if its Envoy is gone, with the remedy where that was the limit on watched files."""
+        if self.child is None:
+            return
+        try:
+            self.child.check()
+        except MeshFailure as failure:
+            if _NOTHING_TO_WATCH_WITH not in self.envoy_log.read_text(errors="replace"):
+                raise
+            raise MeshFailure(
+                f"{self.admin.proxy} cannot watch its configuration: this user has no inotify instance left, of {_limit()} that "
+                "are allowed; every proxy takes three, a gateway one more for each further port. Allow more with "
+                "`sudo sysctl fs.inotify.max_user_instances=1024`, end other programs that watch files, or lower the replicas"
+            ) from failure
+
     # -- who is connected
     def listening(self) -> Iterator[Endpoint]:
         """Where it takes connections, the admin interface aside."""
@@ -128,3 +146,7 @@ class Sidecar:
 
     def _size(self) -> int:
         return self.access_log.stat().st_size
+
+
+def _limit() -> str:
+    return _LIMIT.read_text().strip() if _LIMIT.exists() else "not known"

@@ -149,7 +149,7 @@ def test_a_watch_ends_an_injection_whose_route_was_taken_away(shop: Shop) -> Non
         assert not injection.on
         experiment.alarm.pause(60)
 
-    assert "was ended early" in injection.record.aborted
+    assert "back" in injection.record.aborted
     experiment.finish()
 
 
