@@ -55,9 +55,12 @@ def test_a_window_ends_when_it_is_decided_and_what_was_broken_recovers(experimen
     with traffic:
         with traffic.until_decided(max="20s") as steady:
             calm = expect(steady).to_succeed("99%")
-        with experiment.inject(abort(503), ENTRY) as injection, pytest.raises(Violated):
-            with traffic.until_decided(max="20s") as during:
-                expect(during).to_succeed("99%")
+        with (
+            experiment.inject(abort(503), ENTRY) as injection,
+            pytest.raises(Violated),
+            traffic.until_decided(max="20s") as during,
+        ):
+            expect(during).to_succeed("99%")
         verdict = expect(traffic, soft=True).to_recover("1s", after=injection, by={"success": "2%", "latency": "500ms"})
 
     assert isinstance(calm, Pending)
