@@ -75,6 +75,10 @@ def service(party: Party, services: Sequence[Service], namespace: str) -> Servic
     for candidate in services:
         if (candidate.name, candidate.namespace) == (party.name, wanted):
             return candidate
+    host = f"{party.name}.{party.namespace}" if party.namespace else party.name
+    for candidate in services:
+        if candidate.host in (host, f"{host}.cluster.local"):
+            return candidate
     elsewhere = sorted({s.namespace for s in services if s.name == party.name})
     if elsewhere:
         raise InvalidValue(f'no service "{party.name}" in namespace {wanted}; write "{party.name}.{elsewhere[0]}"')

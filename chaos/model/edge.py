@@ -1,7 +1,8 @@
 """Between whom? An edge `caller -> callee` as people write it.
 
 `"productpage -> reviews"`, `"productpage -> reviews.other-namespace"`, `"reviews:v3 -> ratings"` (one version of the
-caller), `"-> productpage"` (any caller, the entry included). Whether they exist is for the mesh to say.
+caller), `"-> productpage"` (any caller, the entry included), `"productpage -> api.partner.example"` (the host of a ServiceEntry).
+Whether they exist is for the mesh to say.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from dataclasses import dataclass
 from chaos.errors import InvalidValue
 
 _NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-_PARTY = re.compile(rf"(?P<name>{_NAME})(?::(?P<version>[-A-Za-z0-9_.]+?))?(?:\.(?P<namespace>{_NAME}))?")
+_HOST = rf"{_NAME}(?:\.{_NAME}){{2,}}"
+_PARTY = re.compile(rf"(?P<name>{_HOST}|{_NAME})(?::(?P<version>[-A-Za-z0-9_.]+?))?(?:\.(?P<namespace>{_NAME}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A service, one end of an edge. `namespace` None means the topology's default."""
+    """A service, one end of an edge. `namespace` None means the topology's default.
+
+    A name with two dots or more is a host: `api.partner.example`, `reviews.bookinfo.svc.cluster.local`.
+    """
 
     name: str
     namespace: str | None = None

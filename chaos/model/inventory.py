@@ -41,6 +41,11 @@ class Service:
     selector: Mapping[str, str]
     headless: bool = False
 
+    @property
+    def external(self) -> bool:
+        """A host of a ServiceEntry: callers know it by its host alone."""
+        return self.name == self.host
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:

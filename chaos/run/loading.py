@@ -141,9 +141,9 @@ def _address(target: str, mesh: Mesh, topology: Topology) -> tuple[Address, str]
             f'load on {target!r}: write a path on the entry, "/productpage", or "http://service:port/path"; '
             "TLS inside the mesh is the sidecars' business"
         )
-    name, _, rest = url.hostname.partition(".")
-    namespace = rest.split(".")[0] if rest else mesh.default_namespace
-    found = find_service(Party(name, namespace), mesh.services(), mesh.default_namespace)
+    found = find_service(Party.parse(url.hostname), mesh.services(), mesh.default_namespace)
+    if found.external:
+        raise Refused(f"load on {target}: {found.host} is no service of this mesh; send load to a service that calls it")
     if not topology.allow.namespace(found.namespace):
         listed = ", ".join([*topology.allow.namespaces, found.namespace])
         raise NotAllowed(

@@ -34,6 +34,15 @@ kind: Service
 metadata: {name: bank, namespace: billing}
 spec: {selector: {app: bank}, ports: [{name: http, port: 80, targetPort: 9000}]}
 ---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: partner, namespace: shop}
+spec:
+  hosts: [api.partner.example]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1}]
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: bank, namespace: billing}
@@ -89,6 +98,7 @@ LOADS = {
     '"http://stoer/", rate=9': 'no service "stoer" in namespace shop; did you mean "store"?',
     '"http://store:8080/", rate=9': "store.shop.svc.cluster.local has no port 8080; there are: 80, 7000",
     '"http://store:7000/", rate=9': "port 7000 of store.shop.svc.cluster.local is TCP, and load is HTTP requests",
+    '"http://api.partner.example/", rate=9': "api.partner.example is no service of this mesh; send load to a service that calls it",
     '"http://bank.billing/", rate=9': "namespace billing is not allowed; add it in CHAOS: allow: {namespaces: [",
     '"/", rate=9, method="FETCH"': "method is 'FETCH'; there are: GET, HEAD, POST",
     '"/", rate=9, headers={"a": 3}': "headers is {'a': 3}: it maps names to texts",

@@ -26,6 +26,7 @@ from chaos.run import watchdog
 from chaos.run.journal import Journal
 
 run = sys.argv[1]
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which a parent under nohup hands on as ignored
 journal = Journal.opened(run)
 dog = watchdog.start(journal.path)
 env = {**os.environ, "ISTIO_CHAOS_RUN": journal.runner}

@@ -37,6 +37,15 @@ class Running:
     sidecar: Sidecar | None
     children: list[Child] = field(default_factory=list)
 
+    def connected(self) -> bool:
+        """Is anybody connected to its proxy? Without one nobody can tell."""
+        if self.sidecar is None or self.sidecar.dead:
+            return False
+        try:
+            return self.sidecar.connections() > 0
+        except Unreachable:  # it has just gone, and its connections with it
+            return False
+
     def moved(self, instance: Instance, proxy: Proxy, base: Configuration | None) -> None:
         """It is seen in another world now, and its proxy has what follows from that."""
         self.instance = instance
@@ -119,19 +128,21 @@ class Launcher:
 
 
 def drain(leaving: Iterable[Running]) -> None:
-    """Returns when nobody is connected to them any more, or after `DRAINED_WITHIN`: whoever still is, is cut off, as on a cluster.
+    """End each when nobody is connected to it any more; after `DRAINED_WITHIN` whoever still is is cut off, as on a cluster.
 
     Nobody may send them new requests: the other proxies have forgotten them.
     """
-    sidecars = [running.sidecar for running in leaving if running.sidecar is not None and not running.sidecar.dead]
-    poll(lambda: not any(map(_connected, sidecars)), deadline=Deadline.after(DRAINED_WITHIN), first=0.005, most=0.05)
+    left = list(leaving)
 
+    def over() -> bool:
+        # Who has ended is connected to the others no more.
+        idle = [running for running in left if not running.connected()]
+        end(idle)
+        left[:] = [running for running in left if running not in idle]
+        return not left
 
-def _connected(sidecar: Sidecar) -> bool:
-    try:
-        return sidecar.connections() > 0
-    except Unreachable:  # it is gone, and its connections with it
-        return False
+    poll(over, deadline=Deadline.after(DRAINED_WITHIN), first=0.005, most=0.05)
+    end(left)
 
 
 def end(running: Iterable[Running]) -> None:

@@ -113,7 +113,7 @@ class LocalMesh(Mesh):
                 f"{service.host} has no HTTP port {number or ''} that {load.pod.id} could send load to; it has: {known}"
             )
         # A ServiceEntry's host is its whole name; a Kubernetes service's is short and stands in a namespace.
-        name = service.host if service.name == service.host else f"{service.name}.{service.namespace}"
+        name = service.host if service.external else f"{service.name}.{service.namespace}"
         return Address(url=f"http://{offered[number]}", host=f"{name}:{number}")
 
     # ------------------------------------------------------------------------------------------------ what a proxy holds
@@ -222,7 +222,6 @@ class LocalMesh(Mesh):
         finally:
             self._planner.keep(running.instance.pod for running in self._running.values())
         launching.drain(self._unsettled)
-        launching.end(self._unsettled)
         self._unsettled = []
 
     def _change_over(self, plan: Plan, coming: Sequence[Running], bases: Mapping[str, Configuration]) -> None:

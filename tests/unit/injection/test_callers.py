@@ -7,7 +7,13 @@ from chaos.model.fault import abort
 from chaos.model.inventory import Pod, ServicePort
 from tests.unit.injection.conftest import pod, service
 
-SERVICES = [service("a"), service("b"), service("far", namespace="other", host="far.other.svc.cluster.local")]
+SERVICES = [
+    service("a"),
+    service("b"),
+    service("far", namespace="other", host="far.other.svc.cluster.local"),
+    service("api.partner.example", host="api.partner.example"),  # of a ServiceEntry
+    service("partner.example", host="partner.example"),
+]
 PODS = [
     pod("a-v1-1", "a-v1", app="a", version="v1"),
     pod("a-v2-1", "a-v2", app="a", version="v2"),
@@ -41,6 +47,20 @@ def test_any_caller_is_every_proxy() -> None:
     assert {g.workload for g in found("-> b").callers} == {"a-v1", "a-v2", "b", "istio-chaos-load"}
 
 
+@pytest.mark.parametrize(
+    ("callee", "host"),
+    [
+        ("b.shop.svc", "b.shop.svc.cluster.local"),
+        ("b.shop.svc.cluster.local", "b.shop.svc.cluster.local"),
+        ("far.other", "far.other.svc.cluster.local"),
+        ("api.partner.example", "api.partner.example"),
+        ("partner.example", "partner.example"),
+    ],
+)
+def test_a_callee_may_be_named_by_its_host(callee: str, host: str) -> None:
+    assert found(f"a -> {callee}").callee.host == host
+
+
 def test_a_gateway_needs_its_own_patch_context() -> None:
     gateway = Pod(name="gw", namespace="shop", workload="gw", labels={"istio": "gw"}, ip="10.0.0.9", gateway=True)
 
@@ -50,7 +70,7 @@ def test_a_gateway_needs_its_own_patch_context() -> None:
 @pytest.mark.parametrize(
     ("edge", "says"),
     [
-        ("a -> c", 'no service "c" in namespace shop; there are: a, b'),
+        ("a -> c", 'no service "c" in namespace shop; there are: a, api.partner.example, b, partner.example'),
         ("a -> bb", 'did you mean "b"'),
         ("a -> far", 'write "far.other"'),
         ("a:v9 -> b", 'no version "v9" of a; there are: v1, v2'),

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chaos.errors import Refused
-from chaos.injection.private_path import PrivatePath
-from tests.unit.injection.conftest import CLUSTER, cluster, configuration, endpoint, path_in, route
+from chaos.injection.callers import Callers
+from chaos.injection.private_path import PrivatePath, private_path
+from chaos.model.edge import Edge
+from tests.unit.injection.conftest import CLUSTER, HOST, cluster, configuration, endpoint, path_in, route
 
 RETRIES = {"retry_on": "connect-failure,refused-stream,unavailable", "num_retries": 2}
 
@@ -225,3 +228,37 @@ def test_an_empty_fault_of_the_owner_is_no_fault() -> None:
     seen = configuration({**route(), "typed_per_filter_config": {"envoy.filters.http.fault": {"@type": "HTTPFault"}}})
 
     assert len(call_routes(path_in(seen))) == 1
+
+
+GATEWAY_HOST = {
+    "name": "shop.example.com:80",
+    "domains": ["shop.example.com"],
+    "routes": [
+        {"match": {"prefix": "/c"}, "route": {"cluster": "outbound|9080||c.shop.svc.cluster.local"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": CLUSTER, "timeout": "1s"}},
+    ],
+}
+
+
+def at_gateway(host: dict[str, Any]) -> PrivatePath:
+    seen = replace(configuration(), routes=({"name": "http.80", "virtual_hosts": [host]},))
+    callers = Callers(workload="gw", namespace="shop", labels=(("app", "gw"),), pods=(replace(pod("gw", "gw"), gateway=True),))
+    return private_path(
+        name="istio-chaos.0123456789ab.1", edge=Edge.of("gw -> b"), callers=callers, virtual_host=host["name"], grpc=False,
+        configuration=seen, only_to=HOST,
+    )  # fmt: skip
+
+
+def test_of_a_gateways_virtual_host_only_the_routes_to_the_callee_are_copied() -> None:
+    path = at_gateway(GATEWAY_HOST)
+
+    assert [r["match"] for r in call_routes(path)] == [{"prefix": "/"}]
+    assert path.route_configurations == ("http.80",)
+    (match,) = path.matches
+    assert match["headers"][0] == {"name": ":path", "string_match": {"safe_regex": {"regex": "/c.*"}}, "invert_match": True}
+
+
+def test_a_fault_of_the_owner_on_another_services_route_is_none_of_ours() -> None:
+    faulty = {**GATEWAY_HOST["routes"][0], "typed_per_filter_config": {"envoy.filters.http.fault": {"@type": "f", "abort": {}}}}  # type: ignore[index]
+
+    assert at_gateway({**GATEWAY_HOST, "routes": [faulty, GATEWAY_HOST["routes"][1]]}).matches  # type: ignore[index]

@@ -13,6 +13,8 @@ from chaos.model.edge import Edge, Party
         ("reviews:v3 -> ratings", Edge(Party("reviews", None, "v3"), Party("ratings"))),
         ("reviews:v3.shop -> ratings", Edge(Party("reviews", "shop", "v3"), Party("ratings"))),
         ("-> productpage", Edge(None, Party("productpage"))),
+        ("productpage -> api.partner.example", Edge(Party("productpage"), Party("api.partner.example"))),
+        ("productpage -> reviews.shop.svc", Edge(Party("productpage"), Party("reviews.shop.svc"))),
     ],
 )
 def test_edges_as_people_write_them(text: str, edge: Edge) -> None:
@@ -21,7 +23,7 @@ def test_edges_as_people_write_them(text: str, edge: Edge) -> None:
     assert Edge.of(edge) is edge
 
 
-@pytest.mark.parametrize("text", ["reviews", "a -> b -> c", "a ->", "", "A -> b", "a b -> c", "a -> b_c", None, 3])
+@pytest.mark.parametrize("text", ["reviews", "a -> b -> c", "a ->", "", "A -> b", "a b -> c", "a -> b_c", "a -> b..c", "a -> b.c.", None, 3])
 def test_what_is_no_edge_is_refused_with_the_form(text: object) -> None:
     with pytest.raises(InvalidValue, match="write"):
         Edge.of(text)
