@@ -85,3 +85,14 @@ def test_matches_that_exclude_each_other_stand_side_by_side() -> None:
 def test_contradicting_injections_are_refused(other: Live) -> None:
     with pytest.raises(Refused, match="would hit requests that"):
         merged([live(7, abort(503)), other])
+
+
+def test_at_a_gateway_every_form_is_asked_for_in_every_match_of_the_callee() -> None:
+    matches = [{"path": "/page"}, {"prefix": "/login", "headers": [{"name": "user", "present_match": True}]}]
+
+    out = routes("p", MARK, [live(7, abort(503))], matches)
+
+    assert len(out) == 16
+    assert [r["match"].get("path") or r["match"]["prefix"] for r in out[:2]] == ["/page", "/login"]
+    assert [h["name"] for h in out[1]["match"]["headers"]] == ["user", "traceparent"]
+    assert all("x-istio-chaos" in added(r) for r in out[:8])
