@@ -7,7 +7,7 @@ from chaos.errors import Refused
 from chaos.injection.callers import Callers
 from chaos.injection.private_path import PrivatePath, private_path
 from chaos.model.edge import Edge
-from tests.unit.injection.conftest import CLUSTER, cluster, configuration, endpoint, path_in, pod, route
+from tests.unit.injection.conftest import CLUSTER, HOST, cluster, configuration, endpoint, path_in, pod, route
 
 RETRIES = {"retry_on": "connect-failure,refused-stream,unavailable", "num_retries": 2}
 
