@@ -23,7 +23,9 @@ def test_edges_as_people_write_them(text: str, edge: Edge) -> None:
     assert Edge.of(edge) is edge
 
 
-@pytest.mark.parametrize("text", ["reviews", "a -> b -> c", "a ->", "", "A -> b", "a b -> c", "a -> b_c", "a -> b..c", "a -> b.c.", None, 3])
+@pytest.mark.parametrize(
+    "text", ["reviews", "a -> b -> c", "a ->", "", "A -> b", "a b -> c", "a -> b_c", "a -> b..c", "a -> b.c.", None, 3]
+)
 def test_what_is_no_edge_is_refused_with_the_form(text: object) -> None:
     with pytest.raises(InvalidValue, match="write"):
         Edge.of(text)
