@@ -14,9 +14,11 @@ from enum import StrEnum
 from typing import Any
 
 from chaos.envoy.configuration import Configuration
+from chaos.model.bystanders import Bystanders
+from chaos.model.edge import Edge
 from chaos.model.inventory import Pod, Service, ServicePort
 
-__all__ = ["Address", "EnvoyFilter", "Host", "Identity", "Mesh", "Pod", "Resource", "Service", "ServicePort"]
+__all__ = ["Address", "EnvoyFilter", "Host", "Identity", "Mesh", "Pod", "Resource", "Service", "ServicePort", "Telemetry"]
 
 EnvoyFilter = Mapping[str, Any]
 """A whole Kubernetes object of kind EnvoyFilter: the only kind we ever write."""
@@ -58,11 +60,25 @@ class Identity:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
+class Telemetry(ABC):
+    """What a mesh's own metrics say of requests that are not ours."""
+
+    @abstractmethod
+    def bystanders(self, edge: Edge, callers: Sequence[Pod], callee_host: str, start: float, end: float) -> Bystanders:
+        """Of everybody's requests on an edge in [start, end), seconds since 1970. Raises Unreachable."""
+
+    @abstractmethod
+    def check(self) -> str:
+        """What it is, for header and `doctor`. Raises Unreachable when it does not answer."""
+
+
 class Mesh(ABC):
     """A mesh that is up. Every method may raise Unreachable or MeshFailure."""
 
     identity: Identity
     default_namespace: str
+    telemetry: Telemetry | None = None
+    """None: nothing is known of requests that are not ours, but for what bystander load shows."""
 
     # -- who is there
     @abstractmethod

@@ -47,6 +47,8 @@ class Target:
     context: str
     namespace: str | None = None
     entry: str | None = None
+    prometheus: str | None = None
+    """Address of the Prometheus that scrapes the mesh's proxies, as this machine reaches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Literal
 
 from chaos.errors import Inconclusive, InvalidValue, nearest
 from chaos.model import units
+from chaos.model.bystanders import Bystanders
 from chaos.model.calls import HIT, Call
 from chaos.model.edge import Edge
 from chaos.model.injection import InjectionRecord, Side
@@ -64,6 +65,8 @@ class EdgeEvidence:
     """The largest number of retries any route of the edge allows."""
     cancelled: frozenset[int] = frozenset()
     """Positions in `calls` whose own parent request was cancelled within 50 ms before: their DC says nothing of the caller."""
+    bystanders: Bystanders | None = None
+    """Everybody else's requests meanwhile, by the mesh's telemetry; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -432,9 +435,55 @@ class EdgeWindow:
         values = [call.duration for call in self._read().calls]
         return Measure(latency_at(values, q) if values else math.nan, f"seconds, {at} of calls on {self.name}")
 
+    @property
+    def bystanders(self) -> BystanderNumbers:
+        """Everybody else's requests on this edge meanwhile, by the mesh's own telemetry (Prometheus).
+
+        Raises Inconclusive where the mesh has none, or it has not seen enough of the window.
+        """
+        if self._checked:
+            self.window._read()
+        others = self.evidence.bystanders
+        if others is None:
+            raise Inconclusive(
+                f"{self.name}: nothing is known of other requests: name the mesh's Prometheus in chaos.yaml, "
+                'targets: {...: {prometheus: "http://..."}}, or send bystander load, load(..., own=False)'
+            )
+        if others.doubt and self._checked:
+            raise Inconclusive(f"{self.name}: {others.doubt}")
+        return BystanderNumbers(self.name, others)
+
     def flags(self) -> Counter[str]:
         """Histogram of response flags (`-` for none)."""
         return Counter(",".join(sorted(call.flags)) or "-" for call in self._read().calls)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class BystanderNumbers:
+    """Requests on an edge that are not this run's, between the scrapes that lie inside the window."""
+
+    def __init__(self, name: str, seen: Bystanders) -> None:
+        self.name = f"bystanders on {name}"
+        self._seen = seen
+
+    @property
+    def requests(self) -> Count:
+        return Count(self._seen.requests, f"requests of {self.name}")
+
+    @property
+    def errors(self) -> Count:
+        """Answered with 5xx or a grpc-status of a failed server, or not at all."""
+        return Count(self._seen.errors, f"errors of {self.name}")
+
+    @property
+    def error_share(self) -> Measure:
+        return Measure(self._seen.error_share, f"share of errors of {self.name}")
+
+    def latency(self, at: str = "p95") -> Measure:
+        """Seconds at a quantile, rounded up to the bound of a histogram's bucket."""
+        return Measure(self._seen.latency(quantile_of(at)), f"seconds, {at} latency of {self.name}")
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.injection import fault_filter
+from chaos.model.bystanders import Bystanders
 from chaos.model.calls import Call
 from chaos.model.edge import Edge
 from chaos.model.injection import InjectionRecord, InjectionRequest, Side
@@ -91,15 +92,19 @@ def gather(
     ejections: Mapping[Edge, int],
     resolve: Callable[[Edge], ObservedEdge | None],
     steady: WindowEvidence | None,
+    bystanders: Callable[[Edge, int, int], Bystanders | None] = lambda *_: None,
 ) -> WindowEvidence:
-    """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge)."""
+    """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge).
+
+    `bystanders` asks the mesh's telemetry of an edge in [start, end) ns; None where there is none.
+    """
     reaching = [i for i in injections if stretch.reached_by(i.request) and not _goes_past(i, stretch, log, edges)]
     kind = _kind(stretch, injections, reaching)
     injections = reaching
     scheduled = stretch.samples.between(stretch.start, stretch.end)
     samples = clear_of_transitions(scheduled, injections)
     live = tuple(i for i in injections if _live(i, stretch.start, stretch.end))
-    book = _Edges(stretch, samples, log, live, ejections, resolve, {observed.edge: observed for observed in edges})
+    book = _Edges(stretch, samples, log, live, ejections, resolve, {observed.edge: observed for observed in edges}, bystanders)
     ended = [f"{i} was ended early: {i.aborted}" for i in live if i.aborted]
     doubts = [*stretch.doubts, *_mixed(stretch, injections), *ended, *book.unproven()]
     return WindowEvidence(
@@ -165,11 +170,14 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
         ejections: Mapping[Edge, int],
         resolve: Callable[[Edge], ObservedEdge | None],
         known: Mapping[Edge, ObservedEdge],
+        bystanders: Callable[[Edge, int, int], Bystanders | None],
     ) -> None:
         self._known = dict(known)
         self._live = live
         self._ejections = ejections
         self._resolve = resolve
+        self._bystanders = bystanders
+        self._stretch = stretch
         self._made: dict[Edge, EdgeEvidence] = {}
         self._mark = stretch.mark
         self._samples = samples
@@ -261,6 +269,7 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
             policy_timeout=observed.policy_timeout,
             declared_retries=observed.declared_retries,
             cancelled=cancelled_from_above(calls, self._cuts()),
+            bystanders=self._bystanders(observed.edge, self._stretch.start, self._stretch.end),
         )
 
     def _cuts(self) -> dict[tuple[str, int], list[int]]:

@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from chaos import clock
 from chaos.envoy.policy import together
-from chaos.errors import ChaosError, ExperimentError, InvalidValue, Refused, UndoFailed
+from chaos.errors import ChaosError, ExperimentError, InvalidValue, Refused, UndoFailed, Unreachable
 from chaos.injection import side as sides
 from chaos.injection.callers import Ends, check_fault, ends
 from chaos.injection.private_path import PrivatePath
 from chaos.load.port import Generator, LoadPlan
 from chaos.model import units
+from chaos.model.bystanders import Bystanders
 from chaos.model.edge import Edge, Party
 from chaos.model.events import Event, Noted, UndoFailure, VerdictGiven
 from chaos.model.fault import Fault
@@ -181,6 +183,19 @@ class Experiment:
         except (InvalidValue, Refused):
             return None
         return self._observed(found)
+
+    def bystanders(self, edge: Edge, start: int, end: int) -> Bystanders | None:
+        """Everybody else's requests on an edge in [start, end) monotonic ns; None where the mesh has no telemetry."""
+        telemetry = self._run.mesh.telemetry
+        if telemetry is None:
+            return None
+        found, paired = self._ends(edge), clock.Pairing.taken()
+        callers = [pod for each in found.callers for pod in each.pods]
+        began, ended = paired.wall_of(start) / clock.NS, paired.wall_of(end) / clock.NS
+        try:
+            return telemetry.bystanders(found.edge, callers, found.callee.host, began, ended)
+        except Unreachable as silent:  # it says nothing of our own requests: they are judged all the same
+            return Bystanders(edge=found.edge, doubt=str(silent))
 
     def ejections(self) -> dict[Edge, int]:
         """Hosts ejected on each private path so far; an edge whose proxies keep no such counter is absent."""

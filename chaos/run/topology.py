@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -111,10 +112,18 @@ class _Entry(_Strict):
     port: int = Field(ge=1, le=65535)
 
 
+def _address(value: Any) -> str:
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidValue(f'{value!r} is no address of a server: write "http://prometheus.example:9090"')
+    return str(value)
+
+
 class _Target(_Strict):
     context: str
     namespace: str | None = None
     entry: str | None = None
+    prometheus: Annotated[str | None, BeforeValidator(_address)] = None
 
 
 class _Allow(_Strict):

@@ -287,6 +287,7 @@ class Traffic:
             ejections={edge: count - ejected_before.get(edge, 0) for edge, count in experiment.ejections().items()},
             resolve=experiment.resolve,
             steady=self._steady,
+            bystanders=experiment.bystanders,
         )
 
     def _gather_doubts(self, start: int, end: int) -> list[str]:

@@ -13,7 +13,7 @@ local:
   istio: "1.28"
 entry: {service: web, namespace: shop, port: 8080}
 targets:
-  staging: {context: staging-eu, namespace: shop}
+  staging: {context: staging-eu, namespace: shop, prometheus: "http://prometheus.example:9090"}
 allow: {contexts: [kind-*], namespaces: [shop, pay-*], max_percent: 50, max_duration: 5m, max_rate: 100/s, traffic: [own, all]}
 """
 
@@ -35,6 +35,7 @@ def test_a_whole_topology(tmp_path: Path) -> None:
     assert read.local.istio == "1.28"
     assert (read.entry.service, read.entry.namespace, read.entry.port) == ("web", "shop", 8080)
     assert read.targets["staging"].context == "staging-eu"
+    assert read.targets["staging"].prometheus == "http://prometheus.example:9090"
     assert (read.allow.max_percent, read.allow.max_duration, read.allow.max_rate) == (50, 300, 100)
     assert read.allow.namespace("pay-eu") and not read.allow.namespace("billing")
 
@@ -54,6 +55,7 @@ def test_without_a_guard_only_the_entrys_own_namespace_and_own_traffic_are_allow
         (("max_percent: 50", "max_percents: 50"), 'allow.max_percents: no such key; did you mean "max_percent"?'),
         (("max_percent: 50", "max_percent: 0"), "chaos.yaml:9: allow.max_percent is 0: it lies between 0.0001 and 100"),
         (("max_duration: 5m", 'max_duration: "500"'), 'did you mean "500ms" or "500s"'),
+        (('"http://prometheus.example:9090"', '"prometheus:9090"'), "chaos.yaml:8: 'prometheus:9090' is no address of a server"),
         (("max_rate: 100/s", "max_rate: fast"), 'write "100/s" or "30/m"'),
         (("traffic: [own, all]", "traffic: [everybody]"), "allow.traffic[0] is 'everybody': input should be 'own' or 'all'"),
         (("port: 8080", 'port: "8080"'), "chaos.yaml:6: entry.port is '8080': write a whole number, without quotes"),
@@ -68,7 +70,7 @@ def test_without_a_guard_only_the_entrys_own_namespace_and_own_traffic_are_allow
         (("entry: {service: web, ", "entry: {"), "chaos.yaml:6: entry.service: is missing"),
         (("manifests: [manifests]", "manifests: manifests"), "chaos.yaml:2: local.manifests is 'manifests': write a list, [...]"),
         (("[manifests]", "[manifests, more]"), "chaos.yaml:2: local.manifests[1]: there is no file or folder /"),
-        (("namespace: shop}\n", "namespace: shop\n"), "not valid YAML"),
+        ((':9090"}\n', ':9090"\n'), "not valid YAML"),
         (('"1.28"', "1.30"), 'chaos.yaml:5: local.istio is 1.3: write it in quotes, "1.29"; YAML takes 1.30 for the number 1.3'),
         (('"1.28"', '"1.28.2"'), "chaos.yaml:5: local.istio is '1.28.2': the minor versions of Istio known here are 1.23 to 1.32"),
     ],
