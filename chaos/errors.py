@@ -12,6 +12,10 @@
     │   └── NotAllowed           the guard: something the topology does not allow; says which line to add
     ├── EnvironmentFailure       the machine, the proxies, the applications, the cluster
     │   ├── MeshFailure          a mesh that cannot start, or whose proxy rejected or lost configuration
+    │   │   └── ApiFailure       a Kubernetes API server that says no
+    │   │       ├── NotFound     there is no such object, or no such kind
+    │   │       ├── Conflict     somebody else was first
+    │   │       └── Forbidden    no rights, or credentials that are not valid any more
     │   ├── LoadFailure          the load generator did not start, died or fell behind
     │   ├── Unreachable          an API server, admin port or entry that does not answer
     │   └── UndoFailed           something of ours may still be there: the loudest of all
@@ -76,6 +80,22 @@ class EnvironmentFailure(ChaosError):
 
 class MeshFailure(EnvironmentFailure):
     """The mesh did not start, or a proxy did not take or keep what it was given."""
+
+
+class ApiFailure(MeshFailure):
+    """A Kubernetes API server answered, and the answer was no."""
+
+
+class NotFound(ApiFailure):
+    """What was asked for is not there."""
+
+
+class Conflict(ApiFailure):
+    """It is there already, was written by somebody else meanwhile, or is somebody else's."""
+
+
+class Forbidden(ApiFailure):
+    """We may not; the message has the rule to add."""
 
 
 class LoadFailure(EnvironmentFailure):
