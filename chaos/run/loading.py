@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +74,9 @@ def planner(request: LoadRequest, mesh: Mesh, topology: Topology) -> Callable[[i
 
     def plan(number: int, mark: Mark) -> LoadPlan:
         sender = mark if request.own else Mark(mark.run, BYSTANDER)
-        return LoadPlan(what=what, model=model, timeout=timeout, mark=sender.flow(number))
+        # Two loads at once with the same arrivals would keep one distance: the second always finds the path warm.
+        own_arrivals = replace(model, seed=number) if isinstance(model, OpenModel) else model
+        return LoadPlan(what=what, model=own_arrivals, timeout=timeout, mark=sender.flow(number))
 
     return plan
 

@@ -16,11 +16,12 @@ from typing import Final
 import gevent
 from gevent.pool import Group
 
-from chaos.clock import NS, now
+from chaos.clock import now
 from chaos.load.locust.schedule import Schedule
 from chaos.load.port import LoadPlan, OpenModel
 from locust_chaos.exchanges import Sender
 from locust_chaos.recorder import Recorder
+from locust_chaos.waking import Waker
 
 LEAD: Final = 2_000_000
 """Nanoseconds between the command and arrival 0, so that it is not late before it began."""
@@ -58,10 +59,16 @@ class Arrivals:
         return until
 
     def _dispatch(self) -> None:
+        waker = Waker()
+        try:
+            self._send_in_time(waker)
+        finally:
+            waker.close()
+
+    def _send_in_time(self, waker: Waker) -> None:
         for sequence in itertools.count():
             self._due = self.started + self._schedule.offset(sequence)
-            while (left := self._due - now()) > 0:
-                gevent.sleep(left / NS)
+            waker.wait_until(self._due)
             if self._due >= self._until:
                 return
             if len(self._in_flight) >= self._cap:
