@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from chaos.report import table
+from chaos.report.html_report import HtmlReport
 from chaos.report.json_report import JsonReport
 from chaos.report.story import Story
 from chaos.report.stream import merged, write
@@ -18,8 +19,8 @@ from chaos.report.stream import merged, write
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--plain", is_flag=True, help="ASCII only.")
 def report(folder: Path, plain: bool) -> None:
-    """Show what came of the run in FOLDER (reports/runs/<run>) and write its report.json."""
-    files = write(folder, [JsonReport()])
+    """Show what came of the run in FOLDER (reports/runs/<run>) and write its report.json and report.html."""
+    files = write(folder, [JsonReport(), HtmlReport()])
     story = Story.of(merged(folder))
     plain = plain or table.needs_plain(sys.stdout.encoding)
     width = shutil.get_terminal_size().columns

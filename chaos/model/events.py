@@ -74,6 +74,10 @@ class WindowClosed(Event):
     window: str
     kind: str
     seconds: float
+    target: str = ""
+    """Of the load whose requests it labels."""
+    started: float = 0.0
+    """Wall-clock seconds; `at` is when its evidence was complete."""
     requests: int
     errors: int
     missing: int

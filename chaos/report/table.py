@@ -15,7 +15,7 @@ from chaos.report.story import INTERRUPTED, Story, Told
 
 Line = Sequence[tuple[str, str]]
 
-_SIGNS: Final = {
+SIGNS: Final = {
     "held": ("✓", "+", "green"),
     "violated": ("✗", "x", "red"),
     "failed": ("✗", "x", "red"),
@@ -71,7 +71,7 @@ def reasons(story: Story, *, width: int, plain: bool = False) -> Iterator[Line]:
 
 
 def _row(told: Told, name: str, room: int, plain: bool) -> Line:
-    fancy, ascii_sign, style = _SIGNS.get(told.outcome, _OTHER)
+    fancy, ascii_sign, style = SIGNS.get(told.outcome, _OTHER)
     return [
         (f"{ascii_sign if plain else fancy} {told.outcome:<{_OUTCOME}}", style),
         (f"{_cut(name, room - 1, plain):<{room}}", ""),
@@ -123,7 +123,7 @@ def _cut(text: str, room: int, plain: bool) -> str:
 
 
 def _style(told: Told) -> str:
-    return _SIGNS.get(told.outcome, _OTHER)[2]
+    return SIGNS.get(told.outcome, _OTHER)[2]
 
 
 def _in_ascii(text: str) -> str:

@@ -253,7 +253,7 @@ class Traffic:
         evidence = self._evidence(window.name, start, end, self._ejected_before.pop(window), cut_short=cut_short)
         if evidence.kind == "steady":
             self._steady = evidence
-        self._experiment.emit(_closed(self._experiment.name, evidence))
+        self._experiment.emit(_closed(self._experiment.name, self.target, evidence))
         window.close(evidence)
         return window
 
@@ -328,7 +328,7 @@ class Traffic:
             raise LoadFailure(f"requests of {self.target} were not resolved {SETTLE_GRACE:g} s after their own timeout")
 
 
-def _closed(experiment: str, evidence: WindowEvidence) -> WindowClosed:
+def _closed(experiment: str, target: str, evidence: WindowEvidence) -> WindowClosed:
     """The key numbers of a window, unchecked: what is said of them is the claims' business."""
     samples = evidence.samples
     times = latencies(samples)
@@ -338,6 +338,8 @@ def _closed(experiment: str, evidence: WindowEvidence) -> WindowClosed:
         window=evidence.name,
         kind=evidence.kind,
         seconds=evidence.seconds,
+        target=target,
+        started=clock.Pairing.taken().wall_of(evidence.start) / clock.NS,
         requests=len(samples),
         errors=sum(is_bad(samples, i) for i in range(len(samples))),
         missing=evidence.missing,

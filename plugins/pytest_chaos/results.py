@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.report.html_report import HtmlReport
 from chaos.report.json_report import JsonReport
 from chaos.report.story import Story
 from chaos.report.stream import began, merged, write
@@ -31,7 +32,7 @@ class Results:
     def write(self) -> None:
         """Write every report, if an experiment began at all."""
         if began(self._folder):
-            self._files = write(self._folder, [JsonReport()])
+            self._files = write(self._folder, [JsonReport(), HtmlReport()])
             self._story = Story.of(merged(self._folder))
         elif self._folder.is_dir():
             self._folder.rmdir()
