@@ -77,6 +77,8 @@ class Mesh(ABC):
 
     identity: Identity
     default_namespace: str
+    sees_every_call: bool = True
+    """Its sidecars write down every call in our form; else only calls on private paths are seen."""
     telemetry: Telemetry | None = None
     """None: nothing is known of requests that are not ours, but for what bystander load shows."""
 
@@ -133,6 +135,10 @@ class Mesh(ABC):
     def read_log(self, pod: Pod, offset: int) -> tuple[bytes, int]:
         """(whole lines appended since `offset`, the next offset). One JSON object a line."""
 
+    def writers(self) -> Sequence[Pod]:
+        """The pods whose logs can have lines of ours: all with a proxy, unless the mesh knows better."""
+        return [pod for pod in self.pods() if pod.proxy]
+
     @abstractmethod
     def flush_logs(self, pods: Sequence[Pod]) -> None:
         """Returns when every line of a stream that has ended can be read."""
@@ -141,6 +147,10 @@ class Mesh(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raises MeshFailure when a part of the mesh is gone (a proxy or application died, with its last lines)."""
+
+    def disturbed(self, start: int, end: int) -> str:
+        """What the way in did to requests between two monotonic moments (ns), as no system under test would; empty if nothing."""
+        return ""
 
     @abstractmethod
     def close(self) -> None:

@@ -52,6 +52,19 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen for one run, over what the topology says of clusters."""
+
+    target: str | None = None
+    """A name under `targets`."""
+    context: str | None = None
+    namespace: str | None = None
+    kubeconfig: Path | None = None
+    production: bool = False
+    """Real users may be met."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allow:
     """The guard: what may be touched, and how hard."""
 

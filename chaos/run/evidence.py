@@ -27,7 +27,7 @@ class LogReader:
 
     def catch_up(self) -> None:
         """Everything that streams which ended so far have written."""
-        pods = [pod for pod in self._mesh.pods() if pod.proxy]
+        pods = self._mesh.writers()
         self._mesh.flush_logs(pods)
         with self._lock:
             # Lines carry wall-clock times: a pairing of now, so that a step of the wall clock bends no later window.

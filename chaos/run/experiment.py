@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from chaos import clock
 from chaos.envoy.policy import together
-from chaos.errors import ChaosError, ExperimentError, InvalidValue, Refused, UndoFailed, Unreachable
+from chaos.errors import ChaosError, ExperimentError, Inconclusive, InvalidValue, Refused, UndoFailed, Unreachable
 from chaos.injection import side as sides
 from chaos.injection.callers import Ends, check_fault, ends
 from chaos.injection.private_path import PrivatePath
@@ -168,6 +168,10 @@ class Experiment:
         """What others changed under the private paths; empty if nothing."""
         return self._paths.drift()
 
+    def disturbed(self, start: int, end: int) -> str:
+        """What the way in did to requests between two monotonic moments; empty if nothing."""
+        return self._run.mesh.disturbed(start, end)
+
     def undo_failed(self, failed: UndoFailed) -> None:
         self._run.undo_failed(failed)
         self.emit(UndoFailure(experiment=self.name, message=str(failed)))
@@ -177,11 +181,16 @@ class Experiment:
         return [self._observed(found) for found in self._edges.values()]
 
     def resolve(self, edge: Edge) -> ObservedEdge | None:
-        """An edge nobody named before, as the callers' own logs show it."""
+        """An edge nobody named before, as the callers' own logs show it. Raises Inconclusive on a mesh that does not read them."""
         try:
             found = self._ends(edge)
         except (InvalidValue, Refused):
             return None
+        if not self._run.mesh.sees_every_call and not self._paths.of(found):
+            raise Inconclusive(
+                f"{edge}: on this mesh a call is seen on a private path alone, and none stood on this edge; "
+                f'name it for the load: load(..., observe=["{edge}"])'
+            )
         return self._observed(found)
 
     def bystanders(self, edge: Edge, start: int, end: int) -> Bystanders | None:

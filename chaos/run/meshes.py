@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from chaos.errors import ConfigurationError, TopologyError
 from chaos.load.port import Generator
 from chaos.mesh.port import Mesh
-from chaos.model.topology import Topology
+from chaos.model.topology import Choice, Topology
+from chaos.run.places import Place, place
 from chaos.run.run import Run, RunOptions
 
-Kind = Literal["local"]
-KINDS: tuple[Kind, ...] = ("local",)
+Kind = Literal["local", "cluster"]
+KINDS: tuple[Kind, ...] = ("local", "cluster")
+SHARED: frozenset[str] = frozenset({"cluster"})
+"""Kinds of which there is one for all: they cannot be given to several workers."""
 
 
-def check(kind: str, topology: Topology) -> None:
-    """Raises ConfigurationError or MeshFailure where no run can be opened, before anything is started."""
-    if kind not in KINDS:
-        raise ConfigurationError(f'no mesh "{kind}"; there are: {", ".join(KINDS)}')
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """How a run is opened that was checked."""
+
+    open: Callable[[RunOptions], Run]
+    header: tuple[str, ...] = ()
+    """What is known of the mesh already, for whoever starts the run."""
+
+    def __call__(self, options: RunOptions) -> Run:
+        return self.open(options)
+
+
+def check(kind: str, topology: Topology, choice: Choice = Choice()) -> Opener:  # noqa: B008 - it is frozen
+    """Everything that can be refused is refused here; the mesh is looked at and nothing is started.
+
+    Raises ConfigurationError, MeshFailure or Unreachable where no run can be opened. Heavy imports happen here and in what is
+    returned.
+    """
+    match kind:
+        case "local":
+            return _check_local(topology)
+        case "cluster":
+            return _check_cluster(topology, place(topology, choice))
+        case _:
+            raise ConfigurationError(f'no mesh "{kind}"; there are: {", ".join(KINDS)}')
+
+
+def open_run(kind: str, topology: Topology, options: RunOptions, choice: Choice = Choice()) -> Run:  # noqa: B008
+    """Check, and open at once."""
+    return check(kind, topology, choice)(options)
+
+
+def _check_local(topology: Topology) -> Opener:
     if topology.local is None:
         raise TopologyError(f"{topology.file}: nothing under local: say which manifests and processes the local mesh runs")
     from chaos.mesh.local import planning
 
     planning.check(topology)
+    return Opener(lambda options: Run.opened(options, topology, mesh=_local, generator=_locust))
 
 
-def open_run(kind: str, topology: Topology, options: RunOptions) -> Run:
-    """A run with its mesh and load generator up, on a topology that was checked. Heavy imports happen here."""
-    return Run.opened(options, topology, mesh=_local, generator=_locust)
+def _check_cluster(topology: Topology, where: Place) -> Opener:
+    mesh = _cluster(topology, where)
+    try:
+        gateway, service, port = mesh.entry
+        details = {**mesh.identity.details, "entry": f"{service.name}.{service.namespace}:{port} by {gateway.workload}"}
+        header = (f"context: {mesh.identity.name}", *(f"{name}: {value}" for name, value in details.items()))
+    finally:
+        mesh.close()
+    return Opener(
+        lambda options: Run.opened(options, topology, mesh=lambda _: _cluster(topology, where), generator=_locust), header
+    )
 
 
 def _local(run: Run) -> Mesh:
     from chaos.mesh.local.mesh import LocalMesh
 
     return LocalMesh.start(run.topology, folder=run.folder / _process(run) / "mesh", run=run.journal.runner, spawned=run.spawned)
+
+
+def _cluster(topology: Topology, where: Place) -> Mesh:
+    from chaos.mesh.cluster.mesh import ClusterMesh, Visit
+
+    return ClusterMesh.visit(
+        Visit(
+            context=where.context,
+            namespace=where.namespace,
+            entry=where.entry,
+            url=where.url,
+            allowed=where.allowed,
+            prometheus=where.prometheus,
+            kubeconfig=where.kubeconfig,
+            source=str(topology.file),
+        )
+    )
 
 
 def _locust(run: Run) -> Generator:

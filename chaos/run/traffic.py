@@ -302,9 +302,7 @@ class Traffic:
         under_way = self._experiment.reader.settle(traces, clock.Deadline.after(self._plan.timeout + SETTLE_GRACE))
         if under_way:
             doubts.append(f"{len(under_way)} streams had not ended when the evidence was read, the first in {under_way[0].pod}")
-        drift = self._experiment.drift()
-        if drift:
-            doubts.append(drift)
+        doubts += filter(None, (self._experiment.drift(), self._experiment.disturbed(start, clock.now())))
         return doubts
 
     def _reached_by(self, request: InjectionRequest) -> bool:

@@ -25,7 +25,7 @@ from pytest_chaos.fixtures import RUN, _chaos_experiment, _chaos_run, experiment
 from pytest_chaos.selection import refuse_strange_chaos
 
 if TYPE_CHECKING:
-    from chaos.model.topology import Topology
+    from chaos.model.topology import Choice, Topology
     from chaos.run.run import Run, RunOptions
 
 __all__ = ["_chaos_experiment", "_chaos_run", "experiment", "inject", "load", "mesh"]
@@ -83,13 +83,10 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_chaos_mesh(kind: str, topology: Topology) -> Callable[[RunOptions], Run] | None:
+def pytest_chaos_mesh(kind: str, topology: Topology, choice: Choice) -> Callable[[RunOptions], Run] | None:
     from chaos.run import meshes
 
-    if kind not in meshes.KINDS:
-        return None
-    meshes.check(kind, topology)
-    return lambda run_options: meshes.open_run(kind, topology, run_options)
+    return meshes.check(kind, topology, choice) if kind in meshes.KINDS else None
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

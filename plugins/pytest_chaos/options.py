@@ -7,11 +7,17 @@ in the ini file to its folder.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.pathlib import bestrelpath
 
+if TYPE_CHECKING:
+    from chaos.model.topology import Choice
+
 MESH, TOPOLOGY, REPORT = "chaos_mesh", "chaos_topology", "chaos_report"
+TARGET, CONTEXT, NAMESPACE, KUBECONFIG = "chaos_target", "chaos_context", "chaos_namespace", "chaos_kubeconfig"
+PRODUCTION = "chaos_production"
 DEFAULT_MESH = "local"
 DEFAULT_REPORT = "reports/runs"
 
@@ -34,13 +40,61 @@ def add(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help=f"where every run gets a folder with its events and report.json (default: {DEFAULT_REPORT} under rootdir)",
     )
+    group.addoption(
+        "--chaos-target",
+        metavar="NAME",
+        help="with --chaos-mesh=cluster: the cluster, by its name under targets in chaos.yaml (default: the only one there)",
+    )
+    group.addoption(
+        "--chaos-context",
+        metavar="CONTEXT",
+        help="with --chaos-mesh=cluster: the cluster, by its context in the kubeconfig; in-cluster: the account of this pod",
+    )
+    group.addoption(
+        "--chaos-namespace",
+        metavar="NAMESPACE",
+        help="with --chaos-mesh=cluster: where the services under test are (default: the target's, else the entry's)",
+    )
+    group.addoption(
+        "--chaos-kubeconfig",
+        metavar="FILE",
+        help="with --chaos-mesh=cluster: the kubeconfig (default: the list in KUBECONFIG, else ~/.kube/config)",
+    )
+    group.addoption(
+        "--chaos-production",
+        action="store_true",
+        default=False,
+        help="run on a cluster although the name of its context says production",
+    )
     parser.addini(MESH, "default of --chaos-mesh")
     parser.addini(TOPOLOGY, "default of --chaos-topology, relative to this file")
     parser.addini(REPORT, "default of --chaos-report, relative to this file")
+    parser.addini(TARGET, "default of --chaos-target")
+    parser.addini(CONTEXT, "default of --chaos-context")
+    parser.addini(NAMESPACE, "default of --chaos-namespace")
+    parser.addini(KUBECONFIG, "default of --chaos-kubeconfig, relative to this file")
 
 
 def mesh(config: pytest.Config) -> str:
     return str(config.getoption(MESH) or config.getini(MESH) or DEFAULT_MESH)
+
+
+def choice(config: pytest.Config) -> Choice:
+    """Which cluster was chosen, over the topology's targets."""
+    from chaos.model.topology import Choice
+
+    def said(name: str) -> str | None:
+        return config.getoption(name) or config.getini(name) or None
+
+    # A context on the command line is not meant together with a target of the ini file, and the other way round.
+    over = {name: bool(config.getoption(name)) for name in (TARGET, CONTEXT)}
+    return Choice(
+        target=None if over[CONTEXT] and not over[TARGET] else said(TARGET),
+        context=None if over[TARGET] and not over[CONTEXT] else said(CONTEXT),
+        namespace=said(NAMESPACE),
+        kubeconfig=_path(config, KUBECONFIG),
+        production=bool(config.getoption(PRODUCTION)),
+    )
 
 
 def topology(config: pytest.Config) -> Path | None:

@@ -65,14 +65,21 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
 
 def _opener(config: pytest.Config, topology: Topology) -> Callable[[RunOptions], Run]:
+    from chaos.run.meshes import KINDS, SHARED
+
     kind = options.mesh(config)
+    if kind in SHARED and hasattr(config, "workerinput"):
+        raise pytest.UsageError(
+            f"--chaos-mesh={kind} with -n: workers would inject on the same services at once, and each other's faults would be in "
+            "their evidence; leave -n out (a local mesh is one for each worker)"
+        )
     try:
-        opener: Callable[[RunOptions], Run] | None = config.hook.pytest_chaos_mesh(kind=kind, topology=topology)
+        opener: Callable[[RunOptions], Run] | None = config.hook.pytest_chaos_mesh(
+            kind=kind, topology=topology, choice=options.choice(config)
+        )
     except ChaosError as error:
         raise pytest.UsageError(str(error)) from error
     if opener is None:
-        from chaos.run.meshes import KINDS
-
         raise pytest.UsageError(f"--chaos-mesh={kind}: no such mesh; there are: {', '.join(KINDS)}")
     return opener
 
@@ -144,6 +151,7 @@ class Session:
             *swept,
             f"istio-chaos: {_counted(self._experiments)} on the {options.mesh(self._config)} mesh, run {self._id}",
             f"topology: {options.shown(self._config, self._topology.file)}",
+            *getattr(self._opener, "header", ()),
         ]
 
     @pytest.hookimpl(tryfirst=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -205,6 +205,31 @@ class Client:
                 raise self._refusal(status, answer, method, about or Wanted(method))
             clock.pause(min(_retry_after(answer) or step, deadline.left))
         raise AssertionError("steps() is endless")  # pragma: no cover
+
+    def stream(self, path: str, query: Sequence[tuple[str, str]], *, timeout: tuple[float, float]) -> Any:
+        """An answer that is read while it comes (urllib3's response), asked for once; the second time-out is for each read."""
+        import urllib3
+
+        url, headers = self.url(path, query)
+        try:
+            response = self._api.rest_client.pool_manager.request(
+                "GET",
+                url,
+                headers=dict(headers),
+                timeout=urllib3.Timeout(connect=timeout[0], read=timeout[1]),
+                retries=False,
+                preload_content=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(
+                f"the API server {self.server} (context {self.context}) does not answer: {_one_line(error)}"
+            ) from error
+        if response.status >= 300:
+            with closing(response):
+                lower = {str(key).lower(): str(value) for key, value in response.headers.items()}
+                answer = Answer(body=response.read() or b"", headers=lower)
+            raise self._refusal(response.status, answer, "GET", Wanted("get", kinds.POD, subresource="log"))
+        return response
 
     def url(self, path: str, query: Sequence[tuple[str, str]] = ()) -> tuple[str, Mapping[str, str]]:
         """(URL, headers with our credentials), for whoever speaks something else than requests and answers."""

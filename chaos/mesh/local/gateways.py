@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.envoy.configuration import Configuration, Resource
-from chaos.envoy.naming import parse_cluster
 from chaos.envoy.translation import translate
+from chaos.envoy.ways import best, ways
 from chaos.errors import TopologyError
 from chaos.istio.documents import Document, read_text
 from chaos.istio.world import World
@@ -128,52 +128,19 @@ def way_in(world: World, instances: Iterable[Instance], topology: Topology, bloc
 
     Of several names one that is no wildcard, and that leads nowhere else. Raises TopologyError where all there is needs TLS.
     """
-    ways = [way for i in instances if i.pod.is_gateway for way in _ways(world, i, topology, block)]
-    plain = [(way, alone) for way, alone, is_plain in ways if is_plain]
-    if plain:
-        return min(plain, key=lambda pair: (pair[0].host is None, not pair[1]))[0]
-    if ways:
+    entry = topology.entry
+    host = f"{entry.service}.{entry.namespace}.svc.{world.mesh.domain}"
+    gateways = [instance for instance in instances if instance.pod.is_gateway]
+    found = [(i, way) for i in gateways for way in ways(translate(world, i.pod.id), entry.service, host, entry.port)]
+    chosen = best(way for _, way in found)
+    if chosen is not None:
+        instance = next(i for i, way in found if way is chosen)
+        endpoint = Endpoint(instance.sidecar, block.bindable(chosen.port))
+        return WayIn(pod=instance.pod.id, endpoint=endpoint, host=chosen.host)
+    if found:
         raise TopologyError(
-            f"{topology.file}: entry: {topology.entry.service} is served by the gateway {ways[0][0].pod} over HTTPS alone, and "
+            f"{topology.file}: entry: {entry.service} is served by the gateway {found[0][0].pod.id} over HTTPS alone, and "
             "the local mesh has no certificates. Give its Gateway a server with protocol HTTP and without httpsRedirect for the "
             "same hosts, or leave the Gateway out of local.manifests: load then enters from istio-chaos-load"
         )
     return None
-
-
-def _ways(world: World, instance: Instance, topology: Topology, block: Block) -> Iterator[tuple[WayIn, bool, bool]]:
-    """Every host of this gateway that leads to the entry, whether to it alone, and whether it can be reached without TLS."""
-    entry = f"{topology.entry.service}.{topology.entry.namespace}.svc.{world.mesh.domain}", topology.entry.port
-    for port, virtual_host, plain in _served(translate(world, instance.pod.id)):
-        ends = {_end(cluster) for route in virtual_host["routes"] for cluster in _clusters(route.get("route", {}))}
-        if entry in ends:
-            endpoint = Endpoint(instance.sidecar, block.bindable(port))
-            host = _host(virtual_host["domains"], topology)
-            yield WayIn(pod=instance.pod.id, endpoint=endpoint, host=host), ends == {entry}, plain
-
-
-def _served(translated: Configuration) -> Iterator[tuple[int, Resource, bool]]:
-    """(port, virtual host, can be had without TLS)"""
-    by_name = {routes["name"]: routes for routes in translated.routes}
-    for listener in (li for li in translated.listeners if "internal_listener" not in li):
-        for chain in chains_of(listener):
-            for virtual_host in (host for name in _route_configurations([chain]) for host in by_name[name]["virtual_hosts"]):
-                plain = "transport_socket" not in chain and virtual_host.get("require_tls") != "ALL"
-                yield int(listener["address"]["socket_address"]["port_value"]), virtual_host, plain
-
-
-def _end(cluster: str) -> tuple[str, int]:
-    parsed = parse_cluster(cluster)
-    return parsed.host, parsed.port
-
-
-def _clusters(action: Resource) -> Iterator[str]:
-    if "cluster" in action:
-        yield action["cluster"]
-    yield from (weighted["name"] for weighted in action.get("weighted_clusters", {}).get("clusters", ()))
-
-
-def _host(domains: Sequence[str], topology: Topology) -> str | None:
-    """A name that the virtual host takes; of a wildcard, the service's name under it."""
-    named = next((domain for domain in domains if not domain.startswith("*")), domains[0])
-    return None if named == "*" else named.replace("*", topology.entry.service, 1)
