@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ NOISE = b'[2026-11-27T02:00:00.000Z] "GET /x HTTP/1.1" 200 - via_upstream - "-" 
 
 
 class Cluster:
-    """One cluster. Its `forbidden` names (verb, resource) that nobody may."""
+    """One cluster. `forbidden` has (method, part of the path): what nobody may."""
 
     def __init__(self, mesh: LocalMesh, *, version: str = "1.29.6") -> None:
         self.mesh = mesh
@@ -78,9 +78,8 @@ class Cluster:
         if request.headers.get("authorization") != "Bearer secret":
             return _status(401, "Unauthorized")
         parts = request.path.split("/")
-        resource = next((p for p in ("portforward", "exec", "log", "envoyfilters", "services", "pods") if p in parts), "")
-        if (request.method, resource) in self.forbidden:
-            return _status(403, f'{resource} is forbidden: User "tester" cannot {request.method.lower()} it')
+        if forbidden := next((part for method, part in self.forbidden if method == request.method and part in parts), None):
+            return _status(403, f'User "tester" cannot {request.method.lower()} {forbidden}')
         response: web.StreamResponse = await handler(request)
         return response
 
@@ -164,12 +163,14 @@ class Cluster:
             await socket.close()
             return socket
         back = asyncio.create_task(_pump(reader, socket))
-        async for message in socket:
-            if message.type is WSMsgType.BINARY:
-                writer.write(message.data[1:])
-                await writer.drain()
-        back.cancel()
-        writer.close()
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.BINARY:
+                    writer.write(message.data[1:])
+                    await writer.drain()
+        finally:
+            back.cancel()
+            writer.close()
         return socket
 
     async def _connected(self, pod: Pod, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -213,10 +214,9 @@ class Cluster:
         service = next(s for s in self.mesh.services() if f"{s.name}.{s.namespace}" == host)
         there, _, number = self.mesh.address(service, int(port)).url.removeprefix("http://").rpartition(":")
         upstream, downstream = await asyncio.open_connection(there, int(number))
-        writer.write(b"HTTP/1.1 200 connected\r\n\r\n")
-        await relay._either(relay._pump(reader, downstream), relay._pump(upstream, writer))
-        for each in (writer, downstream):
-            each.close()
+        with closing(writer), closing(downstream):
+            writer.write(b"HTTP/1.1 200 connected\r\n\r\n")
+            await relay._either(relay._pump(reader, downstream), relay._pump(upstream, writer))
 
 
 @contextmanager
@@ -240,6 +240,7 @@ def standing(cluster: Cluster, kubeconfig: Path, context: str = "kind-test") -> 
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close one turn later
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -265,7 +266,11 @@ def _status(code: int, message: str, **details: str) -> web.Response:
 
 
 def _pod(pod: Pod, version: str) -> dict[str, Any]:
-    proxy = {"name": "istio-proxy", "image": f"docker.io/istio/proxyv2:{version}", "args": ["proxy", "router" if pod.gateway else "sidecar"]}
+    proxy = {
+        "name": "istio-proxy",
+        "image": f"docker.io/istio/proxyv2:{version}",
+        "args": ["proxy", "router" if pod.gateway else "sidecar"],
+    }
     app = [] if pod.gateway else [{"name": "app"}]
     owner = {"kind": "ReplicaSet", "name": f"{pod.workload}-5f7d8", "controller": True}
     return {

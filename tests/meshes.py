@@ -110,7 +110,7 @@ def envoy_filter(name: str, *patches: Mapping[str, Any], app: str = "web", names
     return {
         "apiVersion": "networking.istio.io/v1alpha3",
         "kind": "EnvoyFilter",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "labels": {"istio-chaos.dev/run": "0123456789ab"}},
         "spec": {"priority": 1000, "workloadSelector": {"labels": {"app": app}}, "configPatches": list(patches)},
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.model.topology import Topology
+from chaos.model.topology import Choice, Topology
 from chaos.run import meshes, traffic
 from chaos.run.experiment import Experiment
 from chaos.run.run import Run, RunOptions, new_id
@@ -16,7 +16,7 @@ from chaos.run.view import Inject, Load
 
 
 @contextmanager
-def opened(folder: Path, topology: Topology) -> Iterator[Run]:
+def opened(folder: Path, topology: Topology, kind: str = "local", choice: Choice | None = None) -> Iterator[Run]:
     """With its mesh and load generator up; at the end everything was undone and journalled so."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
@@ -24,7 +24,7 @@ def opened(folder: Path, topology: Topology) -> Iterator[Run]:
             patch.setattr(traffic, name, 0.2)
         for name in ("WARM_UP_REQUESTS", "STEADY_REQUESTS"):
             patch.setattr(traffic, name, 5)
-        run = meshes.open_run("local", topology, RunOptions(id=new_id(), folder=folder / "run"))
+        run = meshes.open_run(kind, topology, RunOptions(id=new_id(), folder=folder / "run"), choice or Choice())
         try:
             yield run
         finally:

@@ -18,10 +18,12 @@ import pytest
 from chaos import clock
 from chaos.clock import Deadline, poll
 from chaos.errors import Unreachable
+from chaos.mesh.cluster.mesh import ClusterMesh, Visit
 from chaos.mesh.local.mesh import LocalMesh
 from chaos.mesh.port import Mesh, Pod, Resource, Service
 from chaos.testing.mesh import FakeMesh
 from chaos.testing.system import Question
+from tests.cluster_standin import Cluster, standing
 from tests.meshes import addition, envoy_filter, get, route_in_front, topology
 
 PATIENCE = 10.0
@@ -75,7 +77,24 @@ def fake(folder: Path) -> Iterator[Subject]:
         yield Subject(mesh, send)
 
 
-SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"local": local, "fake": fake}
+@contextmanager
+def cluster(folder: Path) -> Iterator[Subject]:
+    """The adapter, over a stand-in for API server, istiod and kubelet."""
+    of_shop, kubeconfig = topology(folder), folder / "kubeconfig"
+    visit = Visit(context="kind-test", namespace="shop", entry=of_shop.entry, allowed=("shop",), kubeconfig=kubeconfig)
+    with (
+        closing(LocalMesh.start(of_shop, folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)) as real,
+        standing(Cluster(real), kubeconfig),
+        closing(ClusterMesh.visit(visit)) as mesh,
+    ):
+
+        def send(trace: str) -> None:
+            assert get(mesh.address(), "/echo", traceparent=f"00-{trace}-0123456789abcdef-01")[0] == 200
+
+        yield Subject(mesh, send)
+
+
+SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"local": local, "cluster": cluster, "fake": fake}
 
 
 @pytest.fixture(scope="module", params=SUBJECTS)
@@ -275,11 +294,14 @@ def test_after_a_flush_every_request_that_was_answered_can_be_read(subject: Subj
     subject.mesh.flush_logs([load])
     written, after = subject.mesh.read_log(load, offset)
 
+    assert after == offset + len(written)
+    assert subject.mesh.read_log(load, after) == (b"", after)
+    if not subject.mesh.sees_every_call:  # and no path of ours stands; with one, tests/integration/test_cluster_mesh.py
+        assert written == b""
+        return
     lines = [json.loads(line) for line in written.splitlines()]
     assert written.endswith(b"\n")
     assert [line["traceparent"][3:35] for line in lines if line.get("side") == "outbound"] == traces
-    assert after == offset + len(written)
-    assert subject.mesh.read_log(load, after) == (b"", after)
 
 
 def test_a_mesh_that_is_well_says_nothing(mesh: Mesh) -> None:

@@ -116,11 +116,11 @@ class Way:
             while not self._stop.is_set():
                 ready = [] if tunnel.pending() else [key.fileobj for key, _ in selector.select(_LOOK)]
                 if tunnel in ready or tunnel.pending():
-                    data = tunnel.recv(_AT_ONCE)
-                    if not data:
+                    answer = tunnel.message()
+                    if answer == b"":
                         return
                     with suppress(BrokenPipeError, ConnectionResetError):  # who asked is gone
-                        connection.sendall(data)
+                        connection.sendall(answer or b"")
                 if connection in ready:
                     try:
                         data = connection.recv(_AT_ONCE)

@@ -45,26 +45,43 @@ class Tunnel:
     # -- as a socket
     def sendall(self, data: Any) -> None:
         whole = bytes(data) if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(bytes(part) for part in data)
+        import websocket
+
         for start in range(0, len(whole), _AT_ONCE):
-            self._socket.send_binary(bytes([_DATA]) + whole[start : start + _AT_ONCE])
+            try:
+                self._socket.send_binary(bytes([_DATA]) + whole[start : start + _AT_ONCE])
+            except websocket.WebSocketTimeoutException as error:
+                raise TimeoutError(f"{self._where} takes nothing more") from error
+            except websocket.WebSocketException as error:
+                raise ConnectionError(f"{self._where}: {error}") from error
 
     def recv(self, most: int) -> bytes:
         """b"" at its end. Raises ConnectionError where the pod refused, TimeoutError."""
         while not self._rest:
-            message = _message(self._socket)
-            if message is None:
+            data = self.message()
+            if data == b"":
                 return b""
-            channel, data = message
-            if channel > 1:
-                raise ConnectionError(f"{self._where}: a message on channel {channel}, which was never opened")
-            if not self._begun[channel]:  # each channel begins with the port's number
-                self._begun[channel] = True
-            elif channel == _DATA:
-                self._rest = data
-            else:
-                raise ConnectionRefusedError(f"{self._where}: {' '.join(data.decode(errors='replace').split())[:256]}")
+            self._rest = data or b""
         data, self._rest = self._rest[:most], self._rest[most:]
         return data
+
+    def message(self) -> bytes | None:
+        """What the next message brings, b"" at the end; None for one without data, which is no end."""
+        if self._rest:
+            data, self._rest = self._rest, b""
+            return data
+        message = _message(self._socket)
+        if message is None:
+            return b""
+        channel, data = message
+        if channel > 1:
+            raise ConnectionError(f"{self._where}: a message on channel {channel}, which was never opened")
+        if not self._begun[channel]:  # each channel begins with the port's number
+            self._begun[channel] = True
+            return None
+        if channel != _DATA:
+            raise ConnectionRefusedError(f"{self._where}: {' '.join(data.decode(errors='replace').split())[:256]}")
+        return data or None
 
     def makefile(self, mode: str = "rb", *_: object, **__: object) -> io.BufferedReader:
         assert "r" in mode
