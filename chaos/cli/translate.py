@@ -34,7 +34,7 @@ def translate(files: Sequence[Path], mesh_config: Path | None, profile: str, pro
     Objects that istiod refuses are left out, as on a cluster, where they could not have been created; they and fields
     without effect here are listed on standard error.
     """
-    documents = list(_accepted(read(files)))
+    documents = list(_accepted(read(files), profile))
     world = World.of(
         documents,
         mesh_config=meshconfig.read(mesh_config) if mesh_config else None,
@@ -50,9 +50,9 @@ def translate(files: Sequence[Path], mesh_config: Path | None, profile: str, pro
     click.echo(_text(configuration, output))
 
 
-def _accepted(documents: Iterable[Document]) -> Iterable[Document]:
+def _accepted(documents: Iterable[Document], profile: str) -> Iterable[Document]:
     for document in documents:
-        found = refusals(document)
+        found = refusals(document, minor=int(profile.removeprefix("1.")))
         for finding in found:
             click.echo(f"refused: {finding}", err=True)
         if not found:

@@ -50,6 +50,6 @@ def _merged(cluster: Resource, patch: Patch) -> Resource:
         return cluster
     known = cluster.get("transport_socket")
     if known and known.get("name") == socket.get("name") and known.get("typed_config") and socket.get("typed_config"):
-        config = merged_any(known["typed_config"], socket["typed_config"], replace_lists=patch.replaces_lists)
+        config = merged_any(known["typed_config"], socket["typed_config"])
         return {**cluster, "transport_socket": {**known, "typed_config": config}}
     return {**cluster, "transport_socket": socket}

@@ -15,6 +15,7 @@ from chaos.envoy import naming, pools, protocols
 from chaos.envoy.inboundclusters import BOUND_TO_LOOPBACK, inbound_clusters
 from chaos.envoy.outboundclusters import outbound_clusters
 from chaos.istio import durations
+from chaos.istio.destinationrules import NO_POLICY, with_mesh_defaults
 from chaos.istio.world import Proxy, World
 
 
@@ -46,13 +47,14 @@ def static_clusters(world: World, proxy: Proxy) -> list[dict[str, Any]]:
 
 
 def _passthrough(world: World) -> dict[str, Any]:
+    pool = with_mesh_defaults(NO_POLICY, world).connection_pool or {}
     cluster: dict[str, Any] = {
         "name": naming.PASSTHROUGH,
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": durations.proto(world.mesh.connect_timeout),
         "alt_stat_name": naming.stat_prefix(naming.PASSTHROUGH),
-        "circuit_breakers": pools.circuit_breakers({}, None, world.minor),
+        "circuit_breakers": pools.circuit_breakers(pool, None, world.minor),
         "typed_extension_protocol_options": protocols.PASSTHROUGH,
     }
     pools.keepalive(cluster, world.mesh.tcp_keepalive)

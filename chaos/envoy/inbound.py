@@ -107,7 +107,7 @@ def _routes(world: World, cluster: str, port: int, protocol: Protocol) -> Resour
         "timeout": NO_TIMEOUT,
         "max_stream_duration": {"max_stream_duration": NO_TIMEOUT, "grpc_timeout_header_max": NO_TIMEOUT},
     }
-    retries = None if protocol.is_grpc else inbound_retry_policy(world.minor)
+    retries = None if protocol.is_grpc else inbound_retry_policy(world.minor, world.mesh.default_inbound_http_retry_policy)
     if retries is not None:
         action["retry_policy"] = retries
     route = {"name": "default", "match": {"prefix": "/"}, "route": action}

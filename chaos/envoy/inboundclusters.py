@@ -13,7 +13,7 @@ from typing import Any
 
 from chaos.envoy import naming, pools, protocols
 from chaos.envoy.endpoints import socket_address
-from chaos.istio.destinationrules import NO_POLICY, TrafficPolicy, policy_for, rule_for
+from chaos.istio.destinationrules import NO_POLICY, TrafficPolicy, policy_for, rule_for, with_mesh_defaults
 from chaos.istio.scope import scope_of
 from chaos.istio.services import Service, ServicePort, parse_protocol
 from chaos.istio.targets import inbound_ports
@@ -116,5 +116,5 @@ def _stat_name(world: World, served: _Served) -> str:
 
 def _policy(world: World, proxy: Proxy, served: _Served) -> TrafficPolicy:
     if served.service is None:
-        return NO_POLICY
-    return policy_for(rule_for(world, proxy, served.service.hostname, inbound=True), served.port.number)
+        return with_mesh_defaults(NO_POLICY, world)
+    return with_mesh_defaults(policy_for(rule_for(world, proxy, served.service.hostname, inbound=True), served.port.number), world)

@@ -43,7 +43,7 @@ def _listener(listener: Resource, context: str, patches: ByTarget) -> Resource |
             listener = merged(f"{_PACKAGE}.Listener", listener, patch.value, replace_lists=patch.replaces_lists)
     meant = {target: [p for p in found if p.meets_listener(listener)] for target, found in patches.items()}
     out = dict(listener)
-    filters = _spliced(listener.get("listener_filters", []), meant.get("LISTENER_FILTER", ()), _listener_filter_named)
+    filters = _listener_filters(listener.get("listener_filters", []), meant.get("LISTENER_FILTER", ()))
     if filters:
         out["listener_filters"] = filters
     chains = [_chain(listener, chain, context, meant) for chain in listener.get("filter_chains", [])]
@@ -56,6 +56,17 @@ def _listener(listener: Resource, context: str, patches: ByTarget) -> Resource |
             del out["default_filter_chain"]
         else:
             out["default_filter_chain"] = default
+    return out
+
+
+def _listener_filters(filters: Sequence[Resource], patches: Iterable[Patch]) -> list[Resource]:
+    """In order, merges among them; those need a filter by name, whose name they cannot change."""
+    out = list(filters)
+    for patch in patches:
+        out = _spliced(out, [patch], _listener_filter_named)
+        beside = _listener_filter_named(patch)
+        if patch.merges and beside is not None:
+            out = [{**_merged_filter(item, patch), "name": item["name"]} if beside(item) else item for item in out]
     return out
 
 
@@ -106,7 +117,7 @@ def _merged_filter(below: Resource, patch: Patch) -> Resource:
         return below
     out = {**below, "name": patch.value.get("name") or below.get("name", "")}
     if patch.value.get("typed_config"):
-        out["typed_config"] = merged_any(below["typed_config"], patch.value["typed_config"], replace_lists=patch.replaces_lists)
+        out["typed_config"] = merged_any(below["typed_config"], patch.value["typed_config"])
     return out
 
 

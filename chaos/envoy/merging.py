@@ -3,8 +3,9 @@
 An EnvoyFilter carries proto JSON as people write it. istiod reads it into Envoy's messages, so what remains is: known
 fields only, under their proto names, without those that have the zero value of their type (a `false` or the first name of an
 enum cannot be told from "not set", unless the field is a wrapper or part of a oneof). A merge then appends lists, joins
-maps by key, merges messages field by field and overwrites the rest: a `false` cannot be merged over a `true`, and circuit
-breaker thresholds gain a second entry. Facts: google.golang.org/protobuf `proto.Merge`, istio pkg/proto/merge.
+maps by key, merges messages field by field and overwrites the rest: a `false` cannot be merged over a `true`, nor a zero
+over a number even where Envoy wraps it, and circuit breaker thresholds gain a second entry. Facts: google.golang.org/protobuf
+`proto.Merge`, istio pkg/proto/merge.
 
 Nothing is changed in place: results share what they did not change with their sources.
 """
@@ -62,18 +63,21 @@ def merged(type_: str, below: Mapping[str, Any], above: Mapping[str, Any], *, re
             out[field] = {**known, **value}
         elif _is_message(kind):
             out[field] = merged(kind, known, value, replace_lists=replace_lists)
-        else:
+        elif not _is_empty(kind, value):
             out[field] = value
     return out
 
 
-def merged_any(below: Mapping[str, Any], above: Mapping[str, Any], *, replace_lists: bool = False) -> Resource:
-    """Two typed configurations: the one below keeps its type, whatever type the other says (istio util.MergeAnyWithAny)."""
+def merged_any(below: Mapping[str, Any], above: Mapping[str, Any]) -> Resource:
+    """Two typed configurations: the one below keeps its type, whatever type the other says (istio util.MergeAnyWithAny).
+
+    Lists are joined also under MERGE_AND_REPLACE_LIST, which only looks at the patched message itself.
+    """
     type_ = _type_of(below)
     inside = {key: value for key, value in above.items() if key != "@type"}
     if type_ not in envoy() or envoy().is_well_known(type_):
         return {**below, **inside}  # a filter of Istio's own: nothing is known of its fields
-    return merged(type_, below, inside, replace_lists=replace_lists)
+    return merged(type_, below, inside)
 
 
 def _value(kind: str, written: Any) -> Any:
@@ -120,6 +124,13 @@ def _proto_name(key: str, fields: Mapping[str, str]) -> str | None:
         return key
     snake = _CAMEL.sub(r"_\1", key).lower()
     return snake if snake in fields else None
+
+
+def _is_empty(kind: str, value: Any) -> bool:
+    """A wrapper around a zero, or a typed configuration that says nothing, is a message without fields: nothing is merged."""
+    if kind == "any":
+        return not value.keys() - {"@type"}
+    return kind.endswith("?") and not value
 
 
 def _is_message(kind: str) -> bool:

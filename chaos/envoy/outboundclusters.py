@@ -14,7 +14,7 @@ from chaos.envoy import loadbalancing, locality, naming, outliers, pools, protoc
 from chaos.envoy.endpoints import client_labels, groups, load_assignment
 from chaos.envoy.loadbalancing import ORIGINAL_DST
 from chaos.istio import durations
-from chaos.istio.destinationrules import DestinationRule, TrafficPolicy, policy_for, rule_for
+from chaos.istio.destinationrules import DestinationRule, TrafficPolicy, policy_for, rule_for, with_mesh_defaults
 from chaos.istio.scope import scope_of
 from chaos.istio.services import Protocol, Resolution, Service, ServicePort
 from chaos.istio.world import Proxy, World
@@ -22,6 +22,7 @@ from chaos.istio.world import Proxy, World
 _LOGICAL = {Resolution.DNS: "STRICT_DNS", Resolution.DNS_ROUND_ROBIN: "LOGICAL_DNS"}
 _SESSION_LABELS = ("istio.io/persistent-session", "istio.io/persistent-session-header")
 _SENDS_UNHEALTHY_SINCE = 31
+_ERROR_CODES_SINCE = 31
 _ADS = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
 
 
@@ -73,7 +74,7 @@ class _Outbound:
         pattern = self.world.mesh.outbound_cluster_stat_name
         stat = naming.stat_name(pattern, service, port, subset=subset_name) if pattern else name
         cluster["alt_stat_name"] = naming.stat_prefix(stat)
-        policy = policy_for(rule, port.number, subset_name)
+        policy = with_mesh_defaults(policy_for(rule, port.number, subset_name), self.world)
         setting = locality.setting_of(policy, service, self.world.mesh)
         if discovery in _LOGICAL.values():
             found = groups(self.world, service, port, (subset or {}).get("labels"), self.proxy)
@@ -100,6 +101,8 @@ class _Outbound:
         pools.apply(cluster, options, pool, policy.retry_budget, self.world)
         if policy.outlier_detection is not None:
             cluster["outlier_detection"] = outliers.outlier_detection(policy.outlier_detection)
+            if self.world.minor >= _ERROR_CODES_SINCE:
+                options.count_as_errors([int(c) for c in policy.outlier_detection.get("outlierDetectionHttpErrorCodes") or ()])
         threshold = self._panic_threshold(service, policy)
         if threshold is not None:
             cluster["common_lb_config"]["healthy_panic_threshold"] = outliers.panic_threshold(threshold)

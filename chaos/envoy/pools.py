@@ -18,6 +18,8 @@ _BUDGET_PERCENT = 20
 _BUDGET_CONCURRENCY = 3
 # Gauges of what is left of each limit: off by default from this release on (DISABLE_TRACK_REMAINING_CB_METRICS).
 _TRACKS_NO_MORE_SINCE = 29
+_BUDGETS_SINCE = 27
+_PINGS_SINCE = 31
 
 
 def apply(
@@ -37,6 +39,9 @@ def apply(
     keepalive(cluster, world.mesh.tcp_keepalive, tcp.get("tcpKeepalive"))
     cluster["circuit_breakers"] = circuit_breakers(pool, retry_budget, world.minor)
     options.limit_connections(_common(tcp, http), int(http.get("maxConcurrentStreams") or 0))
+    if world.minor >= _PINGS_SINCE:
+        pings = http.get("http2KeepAlive") or {}
+        options.ping({key: to_proto(pings[key]) for key in ("interval", "timeout") if pings.get(key) is not None})
     if http.get("useClientProtocol"):
         options.follow_downstream()
 
@@ -67,7 +72,7 @@ def circuit_breakers(pool: Mapping[str, Any], retry_budget: Mapping[str, Any] | 
     }
     if minor < _TRACKS_NO_MORE_SINCE:
         limits["track_remaining"] = True
-    if retry_budget is not None:
+    if retry_budget is not None and minor >= _BUDGETS_SINCE:
         limits["retry_budget"] = _retry_budget(retry_budget)
     return {"thresholds": [limits]}
 

@@ -7,7 +7,7 @@ protocol too. Facts: istio CB `setUpstreamProtocol`, `setH2Options`, `setUseDown
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaos.envoy.proxyconfig import proxy_headers
@@ -39,10 +39,11 @@ PASSTHROUGH = {
 class HttpProtocolOptions:
     """The options of one cluster while it is being built; `proto` gives them when all is said."""
 
-    __slots__ = ("_common", "_http1", "_http2", "_sniffed", "_upstream")
+    __slots__ = ("_common", "_errors", "_http1", "_http2", "_sniffed", "_upstream")
 
     def __init__(self) -> None:
         self._common: dict[str, Any] | None = None
+        self._errors: tuple[int, ...] = ()
         self._upstream: dict[str, Any] = {}
         self._http1: Mapping[str, Any] | None = None
         self._http2: dict[str, Any] | None = None
@@ -66,6 +67,15 @@ class HttpProtocolOptions:
         if self._http2 is not None and max_concurrent_streams:
             self._http2 = {"max_concurrent_streams": max_concurrent_streams}
 
+    def ping(self, keepalive: Mapping[str, str]) -> None:
+        """HTTP/2 pings on idle connections, on explicit HTTP/2 only."""
+        if self._http2 is not None and keepalive:
+            self._http2 = {**self._http2, "connection_keepalive": dict(keepalive)}
+
+    def count_as_errors(self, codes: Sequence[int]) -> None:
+        """Outlier detection counts these answers, and no others."""
+        self._errors = tuple(codes)
+
     def name_server_by_request(self, tls: Mapping[str, Any]) -> None:
         """With TLS of the user's own and no `sni`, the SNI and the names to verify come from the request's Host."""
         if tls.get("sni"):
@@ -86,6 +96,8 @@ class HttpProtocolOptions:
             options["common_http_protocol_options"] = self._common
         if self._upstream:
             options["upstream_http_protocol_options"] = self._upstream
+        if self._errors:
+            options["outlier_detection"] = {"error_matcher": _any_status(self._errors)}
         if not options:
             return None
         if not self._sniffed:
@@ -101,6 +113,14 @@ class HttpProtocolOptions:
         if self._http1 is not None:
             return {"explicit_http_config": {"http_protocol_options": self._http1}}
         return {}
+
+
+def _any_status(codes: Sequence[int]) -> dict[str, Any]:
+    """envoy.config.common.matcher.v3.MatchPredicate"""
+    rules = [
+        {"http_response_headers_match": {"headers": [{"name": ":status", "string_match": {"exact": str(code)}}]}} for code in codes
+    ]
+    return rules[0] if len(rules) == 1 else {"or_match": {"rules": rules}}
 
 
 def of_port(port: ServicePort, *, sidecar: bool, preserve_case: bool) -> HttpProtocolOptions:

@@ -55,9 +55,24 @@ def retry_policy(written: Mapping[str, Any] | None, *, consistent_hash: bool, mi
     return policy
 
 
-def inbound_retry_policy(minor: int) -> dict[str, Any] | None:
-    """At the callee: once more when the application closed the connection before it read the request (since 1.24)."""
-    return {"retry_on": "reset-before-request", "num_retries": 2} if minor >= 24 else None
+def inbound_retry_policy(minor: int, written: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """At the callee: once more when the application closed the connection before it read the request (since 1.24).
+
+    `written` is MeshConfig's defaultInboundHttpRetryPolicy, which Istio reads since 1.32.
+    """
+    if minor < 24:
+        return None
+    policy: dict[str, Any] = {"retry_on": "reset-before-request", "num_retries": 2}
+    if written is None or minor < 32:
+        return policy
+    policy["num_retries"] = int(written.get("attempts") or 0)
+    if written.get("retryOn"):
+        _retry_on(policy, str(written["retryOn"]))
+    if written.get("perTryTimeout") is not None:
+        policy["per_try_timeout"] = to_proto(written["perTryTimeout"])
+    if written.get("backoff") is not None:
+        policy["retry_back_off"] = {"base_interval": to_proto(written["backoff"])}
+    return policy if policy["num_retries"] > 0 else None
 
 
 def _retry_on(policy: dict[str, Any], text: str) -> None:

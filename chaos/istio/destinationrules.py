@@ -24,6 +24,7 @@ from chaos.istio.world import Proxy, World
 
 Block = Mapping[str, Any]
 """One block of a trafficPolicy, as written."""
+_MESH_DEFAULTS_SINCE = 31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,17 @@ def rule_for(world: World, proxy: Proxy, host: str, *, inbound: bool = False) ->
 def policy_for(rule: DestinationRule | None, port: int, subset: str = "") -> TrafficPolicy:
     """`rule.policy(...)`, or the empty policy where there is no rule."""
     return rule.policy(port, subset) if rule else NO_POLICY
+
+
+def with_mesh_defaults(policy: TrafficPolicy, world: World) -> TrafficPolicy:
+    """MeshConfig's defaultTrafficPolicy (since 1.31) stands in for a whole block that no rule says."""
+    if world.minor < _MESH_DEFAULTS_SINCE:
+        return policy
+    return replace(
+        policy,
+        connection_pool=world.mesh.default_connection_pool if policy.connection_pool is None else policy.connection_pool,
+        outlier_detection=world.mesh.default_outlier_detection if policy.outlier_detection is None else policy.outlier_detection,
+    )
 
 
 def port_settings(policy: Block | None, port: int) -> Block | None:

@@ -37,6 +37,9 @@ class MeshConfig:
     outbound_cluster_stat_name: str = ""
     inbound_cluster_stat_name: str = ""
     default_http_retry_policy: Mapping[str, Any] | None = None
+    default_inbound_http_retry_policy: Mapping[str, Any] | None = None
+    default_connection_pool: Mapping[str, Any] | None = None
+    default_outlier_detection: Mapping[str, Any] | None = None
     locality_lb_setting: Mapping[str, Any] | None = None
     h2_upgrade: bool = False
     default_service_export_to: tuple[str, ...] = (EVERYONE,)
@@ -53,7 +56,7 @@ class MeshConfig:
     def of(cls, raw: Mapping[str, Any] | None) -> MeshConfig:
         """From MeshConfig as YAML gives it; None means Istio's defaults. Raises ConfigurationError with the field."""
         raw = raw or {}
-        locality = _block(raw, "localityLbSetting")
+        locality, traffic = _block(raw, "localityLbSetting"), _block(raw, "defaultTrafficPolicy") or {}
         return cls(
             root_namespace=str(raw.get("rootNamespace") or "istio-system"),
             outbound_mode=str((_block(raw, "outboundTrafficPolicy") or {}).get("mode") or ALLOW_ANY),
@@ -64,6 +67,9 @@ class MeshConfig:
             outbound_cluster_stat_name=str(raw.get("outboundClusterStatName") or ""),
             inbound_cluster_stat_name=str(raw.get("inboundClusterStatName") or ""),
             default_http_retry_policy=_block(raw, "defaultHttpRetryPolicy"),
+            default_inbound_http_retry_policy=_block(raw, "defaultInboundHttpRetryPolicy"),
+            default_connection_pool=_block(traffic, "connectionPool"),
+            default_outlier_detection=_block(traffic, "outlierDetection"),
             locality_lb_setting=locality,
             h2_upgrade=raw.get("h2UpgradePolicy") == "UPGRADE",
             default_service_export_to=_names(raw, "defaultServiceExportTo") or (EVERYONE,),

@@ -196,7 +196,7 @@ def from_kubernetes(document: Document, address: str, default_export_to: Collect
         ports=tuple(_kubernetes_port(port) for port in spec.get("ports") or ()),
         resolution=resolution,
         document=document,
-        selector=spec.get("selector") or None,
+        selector={str(key): str(value) for key, value in (spec.get("selector") or {}).items()} or None,
         addresses=() if headless or external else tuple(named or [address]),
         headless=headless,
         external_name=external,

@@ -83,6 +83,8 @@ def _ports_of(deployment: Document, services: list[Document]) -> Iterator[Findin
     for service in services:
         name = f"{service.namespace}/{service.name}"
         for port in mappings(service.spec.get("ports")):
+            if not isinstance(port.get("port"), int | str):
+                continue  # not a Service that a cluster would take
             protocols[port.get("port")][str(port.get("protocol") or "TCP")].append(name)
             targets[_target(port)][port.get("port")] = name
     for number, by_protocol in protocols.items():

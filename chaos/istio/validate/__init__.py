@@ -25,12 +25,13 @@ from chaos.istio.validate import (
 )
 from chaos.istio.validate.checker import Checker, Remark
 from chaos.istio.validate.decoding import Decoder, Message, Undecodable
-from chaos.istio.validate.messages import ISTIO, KINDS
+from chaos.istio.validate.messages import KINDS, istio
 
 __all__ = ["UNREADABLE", "Verdict", "examine", "refusals", "warnings"]
 
 # istioctl gives no code to what it cannot read at all.
 UNREADABLE = "CHAOS0001"
+DEFAULT_MINOR = 29
 _DRY_RUN = "istio.io/dry-run"
 _RESERVED = {
     "internal.istio.io/webhook-always-reject": "rejecting",
@@ -64,9 +65,9 @@ class Verdict:
     spec: Message | None = None
 
 
-def refusals(document: Document) -> list[Finding]:
-    """Why istiod would refuse the object: findings of level Error; empty if it takes it."""
-    return list(examine(document).refusals)
+def refusals(document: Document, *, minor: int = DEFAULT_MINOR) -> list[Finding]:
+    """Why istiod 1.`minor` would refuse the object: findings of level Error; empty if it takes it."""
+    return list(examine(document, minor=minor).refusals)
 
 
 def warnings(document: Document) -> list[Finding]:
@@ -74,11 +75,11 @@ def warnings(document: Document) -> list[Finding]:
     return list(examine(document).warnings)
 
 
-def examine(document: Document) -> Verdict:
+def examine(document: Document, *, minor: int = DEFAULT_MINOR) -> Verdict:
     """Read the object as istiod does and apply its rules."""
     if KINDS.get(document.kind) != document.group:
         return Verdict()
-    decoder = Decoder(ISTIO)
+    decoder = Decoder(istio(minor))
     try:
         meta = decoder.message("ObjectMeta", document.raw.get("metadata"), ("metadata",))
         spec = decoder.message(document.kind, document.raw.get("spec"), ("spec",))

@@ -7,6 +7,7 @@ the order of the protos where a oneof makes that matter.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from chaos.istio.validate.types import Types
 
@@ -337,6 +338,17 @@ _MESSAGES: Mapping[str, Mapping[str, str]] = (
     _VIRTUAL_SERVICE | _DESTINATION_RULE | _EDGES | _ENVOY_FILTER | _SECURITY | _TELEMETRY | _SHARED
 )
 ISTIO = Types(_MESSAGES, _ENUMS, _ONEOFS)
+# Value of an enum -> the first minor release that reads it. A field that a release does not have yet is no matter: it is dropped.
+_SINCE = {("PatchOperation", "MERGE_AND_REPLACE_LIST"): 31}
+
+
+@cache
+def istio(minor: int) -> Types:
+    """The messages as release 1.`minor` reads them."""
+    later = {pair for pair, first in _SINCE.items() if minor < first}
+    enums = {name: tuple(value for value in values if (name, value) not in later) for name, values in _ENUMS.items()}
+    return Types(_MESSAGES, enums, _ONEOFS)
+
 
 # Kind -> API group of what istiod validates.
 KINDS: Mapping[str, str] = {

@@ -239,7 +239,7 @@ def _spellings(image: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------------------- refusals
 def _check_accepted(world: World) -> None:
     """Raises ManifestError for objects that istiod's webhook would not let into a cluster."""
-    refused = [finding for document in world.documents for finding in refusals(document)]
+    refused = [finding for document in world.documents for finding in refusals(document, minor=world.minor)]
     if refused:
         listed = "\n".join(f"    {finding}" for finding in refused)
         raise ManifestError(

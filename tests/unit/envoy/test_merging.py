@@ -83,6 +83,21 @@ def test_what_envoy_reads(type_: str, written: dict[str, Any], read: dict[str, A
             {"route": {"timeout": "1s", "weighted_clusters": {"clusters": []}}},
         ),
         (ROUTE, {"match": {"prefix": "/"}}, {"match": {"path": "/a"}}, {"match": {"path": "/a"}}),
+        # A wrapper around a zero is a message without fields.
+        (
+            CLUSTER,
+            {"outlier_detection": {"consecutive_5xx": 3}},
+            {"outlier_detection": {"consecutive_5xx": 0, "consecutive_gateway_failure": 0}},
+            {"outlier_detection": {"consecutive_5xx": 3, "consecutive_gateway_failure": 0}},
+        ),
+        (ROUTE, {"match": {"case_sensitive": True}}, {"match": {"case_sensitive": False}}, {"match": {"case_sensitive": True}}),
+        (CLUSTER, {"connect_timeout": "1s"}, {"connect_timeout": "0s"}, {"connect_timeout": "0s"}),
+        (
+            CLUSTER,
+            {"transport_socket": {"name": "a", "typed_config": {"@type": "x", "k": 1}}},
+            {"transport_socket": {"name": "b", "typed_config": {"@type": "x"}}},
+            {"transport_socket": {"name": "b", "typed_config": {"@type": "x", "k": 1}}},
+        ),
     ],
 )
 def test_merging(type_: str, below: dict[str, Any], above: dict[str, Any], result: dict[str, Any]) -> None:
