@@ -17,6 +17,9 @@
     │   │       ├── Conflict     somebody else was first
     │   │       └── Forbidden    no rights, or credentials that are not valid any more
     │   ├── LoadFailure          the load generator did not start, died or fell behind
+    │   ├── Occupied             another run has the callee
+    │   ├── LeaseLost            this run had the callee, and may only undo from now on
+    │   ├── Stopped              nobody may inject there now: stop switch, istiod away, no reaper
     │   ├── Unreachable          an API server, admin port or entry that does not answer
     │   └── UndoFailed           something of ours may still be there: the loudest of all
     └── Inconclusive             not enough evidence for a verdict
@@ -100,6 +103,18 @@ class Forbidden(ApiFailure):
 
 class LoadFailure(EnvironmentFailure):
     """The load generator did not start, died, or could not do what was asked of it."""
+
+
+class Occupied(EnvironmentFailure):
+    """Another run holds the lease of a callee; the message names it."""
+
+
+class LeaseLost(EnvironmentFailure):
+    """A lease of ours was not renewed in time, or is gone: whoever had it may only undo."""
+
+
+class Stopped(EnvironmentFailure):
+    """No injection may begin, and those that are on end; the message says why and who decided it."""
 
 
 class Unreachable(EnvironmentFailure):

@@ -11,7 +11,8 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from chaos.mesh.local.mesh import LocalMesh
 from chaos.model.inventory import Pod
 from tests.scripted_api import write_kubeconfig
 
+LEASES = "/apis/coordination.k8s.io/v1"
 FILTERS = "/apis/networking.istio.io/v1alpha3"
 NOISE = b'[2026-11-27T02:00:00.000Z] "GET /x HTTP/1.1" 200 - via_upstream - "-" 0 0 1 1 "-" "-" "-" "-" "-" outbound - - - - -'
 """A line of Istio's own access log."""
@@ -36,6 +38,11 @@ class Cluster:
         self.url = ""
         self.forbidden: set[tuple[str, str]] = set()
         self.filters: dict[tuple[str, str], dict[str, Any]] = {}
+        self.kept: dict[tuple[str, str, str], dict[str, Any]] = {}
+        """(leases or configmaps, namespace, name) -> object"""
+        self.ahead = 0.0
+        """Seconds by which the server's clock is ahead of this machine's."""
+        self._versions = 0
         self.delivers = True
         """False: istiod is not there; what is written changes nothing."""
         self.calls: list[str] = []
@@ -66,6 +73,12 @@ class Cluster:
             web.get(f"{FILTERS}/namespaces/{{namespace}}/envoyfilters", self._list_filters),
             web.patch(f"{FILTERS}/namespaces/{{namespace}}/envoyfilters/{{name}}", self._apply),
             web.delete(f"{FILTERS}/namespaces/{{namespace}}/envoyfilters/{{name}}", self._delete),
+            web.get(f"{LEASES}/namespaces/{{namespace}}/leases", self._list_kept),
+            web.post(f"{LEASES}/namespaces/{{namespace}}/leases", self._create),
+            web.get(f"{LEASES}/namespaces/{{namespace}}/leases/{{name}}", self._get),
+            web.put(f"{LEASES}/namespaces/{{namespace}}/leases/{{name}}", self._update),
+            web.delete(f"{LEASES}/namespaces/{{namespace}}/leases/{{name}}", self._delete_kept),
+            web.get(f"{namespaced}/configmaps/{{name}}", self._get),
             web.get(f"{namespaced}/pods/{{pod}}/log", self._log),
             web.get(f"{namespaced}/pods/{{pod}}/portforward", self._forward),
             web.get(f"{namespaced}/pods/{{pod}}/exec", self._exec),
@@ -84,7 +97,7 @@ class Cluster:
         return response
 
     async def _version(self, _request: web.Request) -> web.Response:
-        return web.json_response({"gitVersion": "v1.31.2"})
+        return self._answer({"gitVersion": "v1.31.2"})
 
     async def _kinds(self, _request: web.Request) -> web.Response:
         return web.json_response({"resources": [{"name": "envoyfilters"}, {"name": "serviceentries"}]})
@@ -117,6 +130,58 @@ class Cluster:
         if self.delivers:
             await asyncio.to_thread(self.mesh.delete, [key])
         return web.json_response({"kind": "Status", "status": "Success"})
+
+    # -- leases and ConfigMaps: what is written names the version it read
+    def keep(self, an_object: dict[str, Any]) -> None:
+        """As if somebody had created it."""
+        kind = {"Lease": "leases", "ConfigMap": "configmaps"}[an_object["kind"]]
+        self._versions += 1
+        metadata = {**an_object["metadata"], "resourceVersion": str(self._versions)}
+        self.kept[kind, metadata["namespace"], metadata["name"]] = {**an_object, "metadata": metadata}
+
+    def _found(self, request: web.Request) -> tuple[tuple[str, str, str], dict[str, Any] | None]:
+        parts = request.path.split("/")
+        key = parts[parts.index("namespaces") + 2], request.match_info["namespace"], request.match_info["name"]
+        return key, self.kept.get(key)
+
+    def _answer(self, body: dict[str, Any]) -> web.Response:
+        date = format_datetime(datetime.now(UTC) + timedelta(seconds=self.ahead), usegmt=True)
+        return web.json_response(body, headers={"Date": date})
+
+    async def _get(self, request: web.Request) -> web.Response:
+        key, found = self._found(request)
+        return self._answer(found) if found else _status(404, f'{key[0]} "{key[2]}" not found', name=key[2])
+
+    async def _list_kept(self, request: web.Request) -> web.Response:
+        found = [o for (kind, n, _), o in self.kept.items() if (kind, n) == ("leases", request.match_info["namespace"])]
+        return self._answer({"items": found})
+
+    async def _create(self, request: web.Request) -> web.Response:
+        an_object = await request.json()
+        if ("leases", an_object["metadata"]["namespace"], an_object["metadata"]["name"]) in self.kept:
+            return _status(409, "already exists")
+        self.keep(an_object)
+        return self._answer(an_object)
+
+    async def _update(self, request: web.Request) -> web.Response:
+        key, found = self._found(request)
+        an_object = await request.json()
+        if found is None:
+            return _status(404, f'leases "{key[2]}" not found', name=key[2])
+        if an_object["metadata"].get("resourceVersion") != found["metadata"]["resourceVersion"]:
+            return _status(409, "the object has been modified")
+        self.keep(an_object)
+        return self._answer(an_object)
+
+    async def _delete_kept(self, request: web.Request) -> web.Response:
+        key, found = self._found(request)
+        wanted = (json.loads(await request.read() or b"{}").get("preconditions") or {}).get("resourceVersion")
+        if found is None:
+            return _status(404, f'leases "{key[2]}" not found', name=key[2])
+        if wanted and wanted != found["metadata"]["resourceVersion"]:
+            return _status(409, "the object has been modified")
+        del self.kept[key]
+        return self._answer({"kind": "Status", "status": "Success"})
 
     # -- kubelet
     async def _log(self, request: web.Request) -> web.StreamResponse:

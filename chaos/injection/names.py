@@ -7,8 +7,18 @@ from typing import Final
 PREFIX: Final = "istio-chaos"
 LABEL_RUN: Final = "istio-chaos.dev/run"
 LABEL_PATH: Final = "istio-chaos.dev/path"
+LABEL_MANAGED: Final = "app.kubernetes.io/managed-by"
+ANNOTATION_LEASE: Final = "istio-chaos.dev/lease"
+"""`namespace/name`: while it is alive and of the same run, the object is."""
+ANNOTATION_CALLEE: Final = "istio-chaos.dev/callee"
+"""Of a Lease: the host it is about."""
 ANNOTATION_DEADLINE: Final = "istio-chaos.dev/deadline"
 """Absolute, RFC 3339, never moved. No key of ours contains `istio.io`: each change of such a one is a full push."""
+
+REAPER: Final = "istio-chaos-reaper"
+"""The lease that a reaper renews in each namespace it looks after."""
+STOP: Final = "istio-chaos-stop"
+"""The ConfigMap that is the stop switch of its namespace."""
 
 HEADER: Final = "x-istio-chaos"
 """Set by our route only: `caller;7`, `callee:all;7` or `callee:0,2;7`; taken off before the request leaves the proxy."""
@@ -36,6 +46,11 @@ def path_name(run: str, number: int) -> str:
 def object_name(path: str, part: str) -> str:
     """Kubernetes name of one of the two objects: `istio-chaos-<run>-<n>-stage`."""
     return f"{path.replace('.', '-')}-{part}"
+
+
+def lease_name(host: str) -> str:
+    """Of the lease of a callee: `istio-chaos.reviews.bookinfo.svc.cluster.local`."""
+    return f"{PREFIX}.{host.replace('*', 'any')}"[:253].rstrip(".-")
 
 
 def is_ours(name: str) -> bool:

@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.injection.names import ANNOTATION_DEADLINE, LABEL_PATH, LABEL_RUN, object_name
+from chaos.injection.names import (
+    ANNOTATION_DEADLINE,
+    ANNOTATION_LEASE,
+    LABEL_MANAGED,
+    LABEL_PATH,
+    LABEL_RUN,
+    PREFIX,
+    object_name,
+)
 from chaos.injection.private_path import PrivatePath
 from chaos.injection.switch import Live, routes
 from chaos.model.marks import Mark
@@ -29,6 +37,8 @@ class Signature:
     run: str
     deadline: str
     """RFC 3339; absolute, never moved."""
+    lease: str
+    """`namespace/name` of the lease under which it is written."""
 
 
 def stage(path: PrivatePath, by: Signature) -> Json:
@@ -68,11 +78,11 @@ def _filter(path: PrivatePath, part: str, by: Signature, patches: Sequence[Json]
             "name": object_name(path.name, part),
             "namespace": path.callers.namespace,
             "labels": {
-                "app.kubernetes.io/managed-by": "istio-chaos",
+                LABEL_MANAGED: PREFIX,
                 LABEL_RUN: by.run,
                 LABEL_PATH: path.name.rpartition(".")[2],
             },
-            "annotations": {ANNOTATION_DEADLINE: by.deadline},
+            "annotations": {ANNOTATION_DEADLINE: by.deadline, ANNOTATION_LEASE: by.lease},
         },
         "spec": {
             "priority": PRIORITY,

@@ -18,7 +18,21 @@ from chaos.model.bystanders import Bystanders
 from chaos.model.edge import Edge
 from chaos.model.inventory import Pod, Service, ServicePort
 
-__all__ = ["Address", "EnvoyFilter", "Host", "Identity", "Mesh", "Pod", "Resource", "Service", "ServicePort", "Telemetry"]
+__all__ = [
+    "Address",
+    "EnvoyFilter",
+    "Host",
+    "Identity",
+    "Lease",
+    "Leases",
+    "Mesh",
+    "Pod",
+    "Remains",
+    "Resource",
+    "Service",
+    "ServicePort",
+    "Telemetry",
+]
 
 EnvoyFilter = Mapping[str, Any]
 """A whole Kubernetes object of kind EnvoyFilter: the only kind we ever write."""
@@ -72,11 +86,79 @@ class Telemetry(ABC):
         """What it is, for header and `doctor`. Raises Unreachable when it does not answer."""
 
 
-class Mesh(ABC):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who has something for himself, as it was when it was read."""
+
+    namespace: str
+    name: str
+    holder: str
+    """A run; for the reaper's heartbeat the reaper."""
+    age: float
+    """Seconds since it was renewed, by the mesh's own clock."""
+    valid: float
+    """Seconds for which a renewal holds."""
+    about: str = ""
+    """The callee's host."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def alive(self) -> bool:
+        return bool(self.holder) and self.age <= self.valid
+
+
+class Leases(ABC):
+    """Who may touch what, by the mesh's own clock: no clock of a runner is believed. Safe to use from several threads."""
+
+    @abstractmethod
+    def acquire(self, namespace: str, name: str, holder: str, *, valid: float, about: str = "") -> Lease:
+        """Have it, or have it still. Raises Occupied while another has it."""
+
+    @abstractmethod
+    def renew(self, lease: Lease) -> Lease:
+        """From now on as long again. Raises LeaseLost when it is another's or gone, or was not renewed while it was valid."""
+
+    @abstractmethod
+    def release(self, lease: Lease) -> None:
+        """Nobody's any more. What is another's or gone is left as it is."""
+
+    @abstractmethod
+    def find(self, namespace: str, name: str) -> Lease | None:
+        """As it is now."""
+
+    @abstractmethod
+    def all(self) -> Sequence[Lease]:
+        """Every lease of this project in the namespaces we may read."""
+
+
+class Remains(ABC):
+    """What of ours is in a mesh, for who knows nothing else of it: a watchdog, `sweep`, the reaper. May raise as `Mesh`."""
+
+    leases: Leases
+
+    @abstractmethod
+    def ours(self) -> Sequence[EnvoyFilter]:
+        """Every object of this project in the namespaces we may read, of any run."""
+
+    @abstractmethod
+    def delete(self, names: Sequence[tuple[str, str]]) -> None:
+        """Remove by (namespace, name). What is not there is no error."""
+
+    @abstractmethod
+    def stopped(self) -> str:
+        """Why nobody may inject here now, and who said so (the stop switch); empty if it is not set."""
+
+
+class Mesh(Remains):
     """A mesh that is up. Every method may raise Unreachable or MeshFailure."""
 
     identity: Identity
     default_namespace: str
+    reach: Mapping[str, str] = {}
+    """What another process needs to come here, without secrets; empty where all of ours ends with our processes."""
     sees_every_call: bool = True
     """Its sidecars write down every call in our form; else only calls on private paths are seen."""
     telemetry: Telemetry | None = None
@@ -122,14 +204,6 @@ class Mesh(ABC):
     def apply(self, objects: Sequence[EnvoyFilter]) -> None:
         """Create or replace. Returns when they were accepted for delivery, not when they are in force."""
 
-    @abstractmethod
-    def delete(self, names: Sequence[tuple[str, str]]) -> None:
-        """Remove by (namespace, name). What is not there is no error."""
-
-    @abstractmethod
-    def ours(self) -> Sequence[EnvoyFilter]:
-        """Every object of this project in the namespaces we may read, of any run."""
-
     # -- what proxies wrote down
     @abstractmethod
     def read_log(self, pod: Pod, offset: int) -> tuple[bytes, int]:
@@ -147,6 +221,10 @@ class Mesh(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raises MeshFailure when a part of the mesh is gone (a proxy or application died, with its last lines)."""
+
+    @abstractmethod
+    def serving(self) -> str:
+        """Why the control plane would not deliver now, so that an undo had no effect; empty if it would, or if nobody can tell."""
 
     def disturbed(self, start: int, end: int) -> str:
         """What the way in did to requests between two monotonic moments (ns), as no system under test would; empty if nothing."""

@@ -76,6 +76,8 @@ class Allow:
     max_rate: float = 500.0
     """Requests per second of one load."""
     traffic: tuple[str, ...] = ("own",)
+    without_reaper: bool = False
+    """Inject on a cluster although nobody there would clean up after a machine that was lost."""
 
     def namespace(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.namespaces)

@@ -29,6 +29,7 @@ from chaos.model.injection import Traffic as Reach
 from chaos.model.marks import Mark
 from chaos.model.verdict import Ledger, Verdict
 from chaos.observe.windows import ObservedEdge
+from chaos.run.admission import admit, stopped
 from chaos.run.evidence import LogReader
 from chaos.run.guard import check_injection, check_namespaces
 from chaos.run.injecting import Injection, undone
@@ -54,7 +55,7 @@ class Experiment:
         self.notes: list[str] = []
         self._run = run
         self.mark = Mark(run.id, number)
-        self._paths = Paths(run.mesh, self.mark, run.journal, run.signature, run.path_numbers)
+        self._paths = Paths(run.mesh, self.mark, run.journal, run.signature, run.path_numbers, may_write=lambda: run.tenure.check())
         self._injections: list[Injection] = []
         self._traffics: list[Traffic] = []
         self._loads = 0
@@ -114,6 +115,7 @@ class Experiment:
         """From now on to the experiment's end the calls and attempts on this edge are counted on a private path."""
         found = self._ends(Edge.of(edge))
         check_namespaces(found, self._run.topology)
+        self._admit(found)
         self._paths.stage(found)
         self._edges[found.edge] = found
 
@@ -163,6 +165,10 @@ class Experiment:
 
     def check_mesh(self) -> None:
         self._run.mesh.check()
+
+    def stopped(self) -> str:
+        """Why nothing of ours may be on now: a lease that was lost, the stop switch, a control plane that is away."""
+        return self._run.tenure.lost or stopped(self._run.mesh)
 
     def drift(self) -> str:
         """What others changed under the private paths; empty if nothing."""
@@ -236,6 +242,11 @@ class Experiment:
             raise failures[0] if len(failures) == 1 else ExceptionGroup(f"{self.name}: its end", failures)
 
     # -- in detail
+    def _admit(self, found: Ends) -> None:
+        """Raises Stopped where nothing may be changed now, Occupied while another run has the callee."""
+        admit(self._run.mesh, self._run.topology, found)
+        self._run.tenure.take(found.callee)
+
     def _remove_paths(self) -> None:
         """Raises UndoFailed: what stays behind is inert, and still ours."""
         undone(self._paths.remove, f"the private paths of {self.name} may still stand", self.undo_failed)

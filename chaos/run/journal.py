@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,13 @@ class Journal:
     def opened(cls, run: str) -> Journal:
         return cls(state.folder() / f"{runner(run, os.getpid())}.journal", run)
 
-    def mesh(self, kind: str, name: str) -> None:
-        self._write({"mesh": {"kind": kind, "name": name}})
+    def mesh(self, kind: str, name: str, reach: Mapping[str, str] | None = None) -> None:
+        """Which mesh; with `reach`, how another process comes to it (no secrets: a context and where it is looked up)."""
+        self._write({"mesh": {"kind": kind, "name": name}, "reach": dict(reach or {})})
+
+    def leasing(self, namespace: str, name: str) -> None:
+        """A lease is about to be taken."""
+        self._write({"leasing": [namespace, name]})
 
     def spawned(self, group: int, what: str) -> None:
         """A process group of ours was just started."""
@@ -75,9 +80,12 @@ class Left:
     pid: int = 0
     started: int = 0
     mesh: dict[str, str] = field(default_factory=dict)
+    reach: dict[str, str] = field(default_factory=dict)
+    """How to come to it; empty where nothing outlives the run's processes."""
     groups: dict[int, int] = field(default_factory=dict)
     """Process group -> start time of its leader, so that a reused number is never ended."""
     objects: list[tuple[str, str]] = field(default_factory=list)
+    leases: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def runner(self) -> str:
@@ -101,7 +109,9 @@ def _take(found: Left, entry: dict[str, Any]) -> None:
         case {"run": run, "pid": pid, "started": started}:
             found.run, found.pid, found.started = run, pid, started
         case {"mesh": mesh}:
-            found.mesh = mesh
+            found.mesh, found.reach = mesh, entry.get("reach", {})
+        case {"leasing": [namespace, name]}:
+            found.leases.append((namespace, name))
         case {"spawned": group, "started": started}:
             found.groups[group] = started
         case {"writing": keys}:

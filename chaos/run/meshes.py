@@ -10,6 +10,7 @@ from chaos.errors import ConfigurationError, TopologyError
 from chaos.load.port import Generator
 from chaos.mesh.port import Mesh
 from chaos.model.topology import Choice, Topology
+from chaos.run import state
 from chaos.run.places import Place, place
 from chaos.run.run import Run, RunOptions
 
@@ -76,7 +77,13 @@ def _check_cluster(topology: Topology, where: Place) -> Opener:
 def _local(run: Run) -> Mesh:
     from chaos.mesh.local.mesh import LocalMesh
 
-    return LocalMesh.start(run.topology, folder=run.folder / _process(run) / "mesh", run=run.journal.runner, spawned=run.spawned)
+    return LocalMesh.start(
+        run.topology,
+        folder=run.folder / _process(run) / "mesh",
+        run=run.journal.runner,
+        spawned=run.spawned,
+        stop=state.folder() / "stop",
+    )
 
 
 def _cluster(topology: Topology, where: Place) -> Mesh:

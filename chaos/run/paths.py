@@ -22,7 +22,7 @@ from chaos.injection.callers import Callers, Ends
 from chaos.injection.private_path import PrivatePath, copy_source, private_path
 from chaos.injection.switch import Live, routes
 from chaos.mesh.port import Mesh, Resource
-from chaos.model.inventory import Pod
+from chaos.model.inventory import Pod, Service
 from chaos.model.marks import Mark
 from chaos.run.journal import Journal
 
@@ -56,13 +56,22 @@ class Paths:
     """The private paths of one experiment."""
 
     def __init__(
-        self, mesh: Mesh, mark: Mark, journal: Journal, signature: Callable[[], objects.Signature], numbers: Iterator[int]
+        self,
+        mesh: Mesh,
+        mark: Mark,
+        journal: Journal,
+        signature: Callable[[Service], objects.Signature],
+        numbers: Iterator[int],
+        *,
+        may_write: Callable[[], None],
     ) -> None:
         self._mesh = mesh
         self._mark = mark
         self._journal = journal
         self._signature = signature
         self._numbers = numbers
+        self._may_write = may_write
+        """Asked before every write that is no undo; raises where it may not be."""
         self._standing: dict[Key, _Standing] = {}
         self._journalled: set[tuple[str, str]] = set()
         self._lock = threading.RLock()
@@ -81,11 +90,16 @@ class Paths:
     def stage(self, ends: Ends) -> list[PrivatePath]:
         """Make the paths of an edge stand and observe. Idempotent; returns when every caller proxy was seen to hold them."""
         with self._lock:
-            planned = [self._standing.setdefault(key, _Standing(key, path, self._signature())) for key, path in self._planned(ends)]
+            planned = [
+                self._standing.setdefault(key, _Standing(key, path, self._signature(ends.callee)))
+                for key, path in self._planned(ends)
+            ]
             new = [each for each in planned if not each.staged]
             if new:
+                self._may_write()
                 self._write([objects.stage(each.path, each.by) for each in new])
                 self._await(lambda: [lack for each in new for lack in self._unstaged(each.path)])
+                self._may_write()
                 self._write([objects.switch(each.path, self._mark, [], each.by) for each in new])
                 self._await(lambda: [lack for each in new for lack in self._unswitched(each.path, [])])
                 self._check_bystanders([each.path for each in new])
@@ -105,6 +119,7 @@ class Paths:
         with self._lock:
             self.stage(ends)
             standing = self._standing_on(ends)
+            self._may_write()
             written()
             for each in standing:
                 each.live = [*each.live, live]

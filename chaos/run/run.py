@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 from chaos.errors import UndoFailed
 from chaos.injection.objects import Signature
 from chaos.load.port import Generator
 from chaos.mesh.port import Mesh
 from chaos.model.events import Event, RunFinished, RunStarted
+from chaos.model.inventory import Service
 from chaos.model.marks import Mark
 from chaos.model.topology import Topology
 from chaos.model.verdict import Ledger
@@ -28,6 +30,10 @@ from chaos.run.evidence import LogReader
 from chaos.run.experiment import Experiment
 from chaos.run.journal import Journal
 from chaos.run.shield import shielded
+from chaos.run.tenure import Tenure
+
+OUTLASTS: Final = 2
+"""The deadline of objects, in times the longest injection allowed."""
 
 Listener = Callable[[Event], None]
 
@@ -43,6 +49,8 @@ class RunOptions:
     """xdist's worker id; empty for a session of one process."""
     experiments: int = 1
     """K of the error budget: experiments selected in the whole run."""
+    lease_timeout: float = 0.0
+    """Seconds to wait for the first callee while another run has it."""
     tells_progress: bool = False
     listeners: tuple[Listener, ...] = field(default=())
 
@@ -64,6 +72,7 @@ class Run:
         self.journal = Journal.opened(options.id)
         self._watchdog: subprocess.Popen[bytes] = watchdog.start(self.journal.path)
         self.mesh: Mesh
+        self.tenure: Tenure
         self.generator: Generator
         self.reader: LogReader
 
@@ -81,11 +90,13 @@ class Run:
         try:
             run.generator = generator(run)  # it starts beside the mesh
             run.mesh = mesh(run)
+            # Before anything is written there: the watchdog gets ready to come after us.
+            run.journal.mesh(run.mesh.identity.kind, run.mesh.identity.name, run.mesh.reach)
+            run.tenure = Tenure(run.mesh.leases, run.journal, run.id, wait=options.lease_timeout)
             run.reader = LogReader(run.mesh, run.id)
         except BaseException:
             run.close()
             raise
-        run.journal.mesh(run.mesh.identity.kind, run.mesh.identity.name)
         identity = {"kind": run.mesh.identity.kind, "name": run.mesh.identity.name, **run.mesh.identity.details}
         run.emit(
             RunStarted(
@@ -106,10 +117,10 @@ class Run:
         """A child process was started: journalled, so that it is ended when we cannot."""
         self.journal.spawned(group, what)
 
-    def signature(self) -> Signature:
-        """What objects of ours say of themselves."""
-        deadline = datetime.now(UTC) + timedelta(seconds=self.topology.allow.max_duration)
-        return Signature(run=self.id, deadline=deadline.isoformat(timespec="seconds"))
+    def signature(self, callee: Service) -> Signature:
+        """What objects of ours say of themselves. They stand before the first injection, and may outlast each by as much again."""
+        deadline = datetime.now(UTC) + timedelta(seconds=OUTLASTS * self.topology.allow.max_duration)
+        return Signature(run=self.id, deadline=deadline.isoformat(timespec="seconds"), lease=self.tenure.lease_id(callee))
 
     def emit(self, event: Event) -> None:
         for listener in self._options.listeners:
@@ -134,12 +145,11 @@ class Run:
         self._closed = True
         with shielded("ending the mesh"):
             failures: list[BaseException] = []
-            for part in ("generator", "mesh"):
-                if hasattr(self, part):
-                    try:
-                        getattr(self, part).close()
-                    except Exception as failure:  # whatever it is, the rest has to be ended
-                        failures.append(failure)
+            for end in (self._close("generator"), self._release, self._close("mesh")):
+                try:
+                    end()
+                except Exception as failure:  # whatever it is, the rest has to be ended
+                    failures.append(failure)
             clean = not failures and not self.failed_undos
             self.journal.close(clean=clean)
             if clean:
@@ -151,6 +161,13 @@ class Run:
             self.emit(RunFinished(run=self.id, worker=self.worker))
         if failures:
             raise failures[0]
+
+    def _close(self, part: str) -> Callable[[], None]:
+        return lambda: getattr(self, part).close() if hasattr(self, part) else None
+
+    def _release(self) -> None:
+        if hasattr(self, "tenure"):
+            self.tenure.close(undone=not self.failed_undos)
 
     def _end_watchdog(self) -> None:
         """Nothing is left for it. When something is, it stays: it acts when this process ends."""

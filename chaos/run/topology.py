@@ -133,6 +133,7 @@ class _Allow(_Strict):
     max_duration: Annotated[float, BeforeValidator(_duration)] = 600.0
     max_rate: Annotated[float, BeforeValidator(_rate)] = 500.0
     traffic: list[Literal["own", "all"]] = ["own"]
+    without_reaper: bool = False
 
 
 class _File(_Strict):
@@ -156,6 +157,7 @@ class _File(_Strict):
                 max_duration=allow.max_duration,
                 max_rate=allow.max_rate,
                 traffic=tuple(allow.traffic),
+                without_reaper=allow.without_reaper,
             ),
         )
 

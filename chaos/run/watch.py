@@ -17,7 +17,7 @@ EVERY = 1.0
 
 
 class Watch:
-    """Looks after the live injections of one experiment: our pieces and what they copy, the mesh itself, expiry."""
+    """Looks after an experiment's live injections: lease, stop switch, our pieces and what they copy, the mesh itself, expiry."""
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
@@ -52,7 +52,7 @@ class Watch:
     def _trouble(self) -> str:
         try:
             self._experiment.check_mesh()
-            return self._experiment.drift()
+            return self._experiment.stopped() or self._experiment.drift()
         except ChaosError as error:
             return str(error)
         except Exception as error:  # a watch that cannot look must not leave a fault on unseen

@@ -20,6 +20,7 @@ from chaos.istio import documents as manifests
 from chaos.istio.documents import Document, read_text
 from chaos.istio.inventory import pod_of, service_of
 from chaos.istio.world import DEFAULT_PROFILE, World
+from chaos.mesh.leases import MemoryLeases
 from chaos.mesh.port import Address, EnvoyFilter, Host, Identity, Mesh, Pod, Resource, Service
 from chaos.model.topology import Topology
 from chaos.testing.behaviour import Behaviours
@@ -57,6 +58,9 @@ class FakeMesh(Mesh):
         self._services = tuple(service_of(service) for service in self._world.services)
         self._plain = {pod.id: translate(self._world, pod.id) for pod in self._pods}
         self._ours: dict[tuple[str, str], EnvoyFilter] = {}
+        self.leases = MemoryLeases()  # by real time: what passes here passes in jumps, which no heartbeat could follow
+        self.stop = ""
+        """Why nobody may inject now: the stop switch, for tests to set."""
         proxies = {pod.id: Proxy(pod=pod, configuration=self._plain[pod.id]) for pod in self._pods}
         self.default_namespace = entry.namespace
         self.identity = Identity(kind="fake", name=topology.file.parent.name, details={"instances": str(len(self._pods))})
@@ -131,6 +135,12 @@ class FakeMesh(Mesh):
     # -- the mesh itself
     def check(self) -> None:
         """There is nothing that could die."""
+
+    def serving(self) -> str:
+        return ""
+
+    def stopped(self) -> str:
+        return f"the stop switch is set: {self.stop}" if self.stop else ""
 
     def close(self) -> None:
         if self._before is not None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 MESH, TOPOLOGY, REPORT = "chaos_mesh", "chaos_topology", "chaos_report"
 TARGET, CONTEXT, NAMESPACE, KUBECONFIG = "chaos_target", "chaos_context", "chaos_namespace", "chaos_kubeconfig"
 PRODUCTION = "chaos_production"
+LEASE_TIMEOUT = "chaos_lease_timeout"
 DEFAULT_MESH = "local"
+DEFAULT_LEASE_TIMEOUT = "30s"
+"""More than a lease of a run that died holds."""
 DEFAULT_REPORT = "reports/runs"
 
 
@@ -61,6 +64,11 @@ def add(parser: pytest.Parser) -> None:
         help="with --chaos-mesh=cluster: the kubeconfig (default: the list in KUBECONFIG, else ~/.kube/config)",
     )
     group.addoption(
+        "--chaos-lease-timeout",
+        metavar="DURATION",
+        help=f"how long to wait for the first callee while another run has it (default: {DEFAULT_LEASE_TIMEOUT})",
+    )
+    group.addoption(
         "--chaos-production",
         action="store_true",
         default=False,
@@ -72,6 +80,7 @@ def add(parser: pytest.Parser) -> None:
     parser.addini(TARGET, "default of --chaos-target")
     parser.addini(CONTEXT, "default of --chaos-context")
     parser.addini(NAMESPACE, "default of --chaos-namespace")
+    parser.addini(LEASE_TIMEOUT, "default of --chaos-lease-timeout")
     parser.addini(KUBECONFIG, "default of --chaos-kubeconfig, relative to this file")
 
 
@@ -95,6 +104,14 @@ def choice(config: pytest.Config) -> Choice:
         kubeconfig=_path(config, KUBECONFIG),
         production=bool(config.getoption(PRODUCTION)),
     )
+
+
+def lease_timeout(config: pytest.Config) -> float:
+    """Seconds. Raises InvalidValue."""
+    from chaos.model import units
+
+    given = config.getoption(LEASE_TIMEOUT) or config.getini(LEASE_TIMEOUT) or DEFAULT_LEASE_TIMEOUT
+    return 0.0 if str(given) == "0" else units.duration(str(given), name="--chaos-lease-timeout").total_seconds()
 
 
 def topology(config: pytest.Config) -> Path | None:

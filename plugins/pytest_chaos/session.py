@@ -84,6 +84,13 @@ def _opener(config: pytest.Config, topology: Topology) -> Callable[[RunOptions],
     return opener
 
 
+def _lease_timeout(config: pytest.Config) -> float:
+    try:
+        return options.lease_timeout(config)
+    except ChaosError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 class Session:
     """The run of this process, and the hooks that follow it."""
 
@@ -92,6 +99,7 @@ class Session:
         self._topology = topology
         self._opener = opener
         self._experiments = experiments
+        self._lease_timeout = _lease_timeout(config)
         self._given: dict[str, str] = getattr(config, "workerinput", {}).get("chaos", {})
         """What xdist's controller decided for all of its workers."""
         self._id = self._given.get("run") or new_id()
@@ -125,6 +133,7 @@ class Session:
                     folder=self.folder,
                     worker=self._worker,
                     experiments=self._experiments,
+                    lease_timeout=self._lease_timeout,
                     tells_progress=len(self._listeners) > 1,
                     listeners=(self._emit,),
                 )

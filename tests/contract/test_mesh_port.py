@@ -7,7 +7,9 @@ function that sends one request to its entry with a traceparent header, and retu
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +19,10 @@ import pytest
 
 from chaos import clock
 from chaos.clock import Deadline, poll
-from chaos.errors import Unreachable
+from chaos.errors import Conflict, LeaseLost, Occupied, Unreachable
+from chaos.injection.names import STOP
 from chaos.mesh.cluster.mesh import ClusterMesh, Visit
+from chaos.mesh.leases import TableLeases
 from chaos.mesh.local.mesh import LocalMesh
 from chaos.mesh.port import Mesh, Pod, Resource, Service
 from chaos.testing.mesh import FakeMesh
@@ -36,6 +40,10 @@ ROUTE = f"{STORE}:80"
 class Subject:
     mesh: Mesh
     send: Callable[[str], None]
+    stop: Callable[[str], None]
+    """Set the stop switch with this reason; empty takes it away."""
+    later: Callable[[float], None]
+    """By the clock of its leases so many seconds pass."""
 
     def pod(self, workload: str) -> Pod:
         return next(pod for pod in self.mesh.pods() if pod.workload == workload)
@@ -52,15 +60,28 @@ class Subject:
         assert poll(look, deadline=Deadline.after(PATIENCE))
 
 
+def later(mesh: Mesh) -> Callable[[float], None]:
+    """Its leases are in a table, whose clock can be put forward."""
+    leases = mesh.leases
+    assert isinstance(leases, TableLeases)
+
+    def pass_by(seconds: float) -> None:
+        now = leases.now
+        leases.now = lambda: now() + int(seconds * clock.NS)
+
+    return pass_by
+
+
 @contextmanager
 def local(folder: Path) -> Iterator[Subject]:
-    mesh = LocalMesh.start(topology(folder), folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)
+    switch = folder / "stop"
+    mesh = LocalMesh.start(topology(folder), folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None, stop=switch)
 
     def send(trace: str) -> None:
         assert get(mesh.address(), "/echo", traceparent=f"00-{trace}-0123456789abcdef-01")[0] == 200
 
     with closing(mesh):
-        yield Subject(mesh, send)
+        yield Subject(mesh, send, lambda reason: switch.write_text(reason) and None if reason else switch.unlink(), later(mesh))
 
 
 @contextmanager
@@ -74,7 +95,7 @@ def fake(folder: Path) -> Iterator[Subject]:
         clock.pause(1)
 
     with closing(mesh):
-        yield Subject(mesh, send)
+        yield Subject(mesh, send, lambda reason: setattr(mesh, "stop", reason), later(mesh))
 
 
 @contextmanager
@@ -84,14 +105,18 @@ def cluster(folder: Path) -> Iterator[Subject]:
     visit = Visit(context="kind-test", namespace="shop", entry=of_shop.entry, allowed=("shop",), kubeconfig=kubeconfig)
     with (
         closing(LocalMesh.start(of_shop, folder=folder / "mesh", run="0123456789ab", spawned=lambda *_: None)) as real,
-        standing(Cluster(real), kubeconfig),
+        standing(Cluster(real), kubeconfig) as stood,
         closing(ClusterMesh.visit(visit)) as mesh,
     ):
 
         def send(trace: str) -> None:
             assert get(mesh.address(), "/echo", traceparent=f"00-{trace}-0123456789abcdef-01")[0] == 200
 
-        yield Subject(mesh, send)
+        def stop(reason: str) -> None:
+            switch = {"kind": "ConfigMap", "metadata": {"namespace": "shop", "name": STOP}, "data": {"reason": reason}}
+            stood.keep(switch) if reason else stood.kept.clear()
+
+        yield Subject(mesh, send, stop, lambda seconds: setattr(stood, "ahead", stood.ahead + seconds))
 
 
 SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"local": local, "cluster": cluster, "fake": fake}
@@ -281,6 +306,81 @@ def test_removing_what_is_not_there_is_no_error(mesh: Mesh) -> None:
     mesh.delete([("shop", "never-applied"), ("elsewhere", "x")])
 
     assert list(mesh.ours()) == []
+
+
+# -- who may touch what
+@pytest.fixture
+def lease(mesh: Mesh) -> Iterator[str]:
+    """A name for a lease; what is held of it at the end is released."""
+    yield "istio-chaos.store"
+    for held in mesh.leases.all():
+        mesh.leases.release(held)
+
+
+def test_one_has_it_and_has_it_again_and_others_are_told_who(mesh: Mesh, lease: str) -> None:
+    mesh.leases.acquire("shop", lease, "run-a", valid=20, about=STORE)
+    again = mesh.leases.acquire("shop", lease, "run-a", valid=20, about=STORE)
+
+    assert (again.holder, again.about, again.alive) == ("run-a", STORE, True)
+    with pytest.raises(Occupied, match=rf"{STORE} is under test by run run-a, which renewed its lease shop/{lease} [01] s ago"):
+        mesh.leases.acquire("shop", lease, "run-b", valid=20, about=STORE)
+    assert [(one.holder, one.about) for one in mesh.leases.all()] == [("run-a", STORE)]
+
+
+def test_what_was_released_is_anybodys(mesh: Mesh, lease: str) -> None:
+    mine = mesh.leases.acquire("shop", lease, "run-a", valid=20)
+    mesh.leases.release(mine)
+    assert mesh.leases.find("shop", lease) is None
+
+    other = mesh.leases.acquire("shop", lease, "run-b", valid=20)
+    mesh.leases.release(mine)  # late: not ours any more
+
+    assert mesh.leases.renew(other).holder == "run-b"
+    with pytest.raises(LeaseLost, match="is held by run-b: this run may only undo"):
+        mesh.leases.renew(mine)
+
+
+def test_who_did_not_renew_in_time_has_lost_it(subject: Subject, mesh: Mesh, lease: str) -> None:
+    late = mesh.leases.acquire("shop", lease, "run-a", valid=20)
+    subject.later(18)  # a clock of whole seconds may be one behind
+    assert mesh.leases.renew(late).alive
+    subject.later(22)
+
+    found = mesh.leases.find("shop", lease)
+    assert found is not None
+    assert not found.alive
+    with pytest.raises(LeaseLost, match=r"was not renewed for 2[123] s, and holds for 20 s: this run may only undo"):
+        mesh.leases.renew(late)
+    assert mesh.leases.acquire("shop", lease, "run-b", valid=20).alive
+    with pytest.raises(LeaseLost, match="is held by run-b"):
+        mesh.leases.renew(late)
+
+
+def test_of_many_who_want_it_at_once_one_gets_it(mesh: Mesh, lease: str) -> None:
+    def wants(run: str) -> str:
+        try:
+            return mesh.leases.acquire("shop", lease, run, valid=20).holder
+        except (Occupied, Conflict):
+            return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        got = [holder for holder in pool.map(wants, [f"run-{n}" for n in range(8)]) if holder]
+
+    found = mesh.leases.find("shop", lease)
+    assert found is not None
+    assert got == [found.holder]
+
+
+def test_nobody_is_stopped_and_the_control_plane_serves(mesh: Mesh) -> None:
+    assert (mesh.stopped(), mesh.serving()) == ("", "")
+
+
+def test_the_stop_switch_says_why(subject: Subject) -> None:
+    subject.stop("the shop opens")
+
+    assert re.search("the stop switch .*is set: the shop opens", subject.mesh.stopped())
+    subject.stop("")
+    assert subject.mesh.stopped() == ""
 
 
 # -- what proxies wrote down

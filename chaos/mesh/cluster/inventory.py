@@ -42,6 +42,12 @@ def services_of(services: Sequence[Json], entries: Sequence[Json]) -> tuple[Serv
     return tuple(service_of(service) for service in world.services)
 
 
+def ready(raw: Json) -> bool:
+    """Does Kubernetes send requests to it?"""
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
 def version_of(listed: Iterable[Json]) -> str:
     """Istio's version, as the tag of a proxy's image says it; empty where none does."""
     for raw in listed:

@@ -42,6 +42,12 @@ def access(context: str, file: Path | None = None) -> Access:
     return _by_file(configuration, context, file)
 
 
+def listed(file: Path | None) -> str:
+    """Where contexts are looked up, so that another process of this machine finds the same: a path, or a list of them."""
+    given = str(file) if file else os.environ.get("KUBECONFIG") or "~/.kube/config"
+    return os.pathsep.join(os.path.abspath(os.path.expanduser(part)) for part in given.split(os.pathsep) if part)
+
+
 def contexts(file: Path | None = None) -> list[str]:
     """Names of all contexts. Raises ConfigurationError."""
     _, known, _ = _merged(file)

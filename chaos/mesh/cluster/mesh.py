@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 from chaos import clock
 from chaos.envoy import ways
 from chaos.envoy.configuration import Configuration
-from chaos.errors import ApiFailure, ChaosError, Forbidden, MeshFailure, NotFound, TopologyError, Unreachable, nearest
-from chaos.injection.names import LABEL_RUN, PREFIX
-from chaos.mesh.cluster import inventory, kinds, relay
+from chaos.errors import ApiFailure, Forbidden, MeshFailure, NotFound, TopologyError, Unreachable, nearest
+from chaos.injection.names import PREFIX
+from chaos.mesh.cluster import inventory, kinds, kubeconfig, relay
 from chaos.mesh.cluster.client import Client
 from chaos.mesh.cluster.entry import Way
 from chaos.mesh.cluster.inventory import LOAD
 from chaos.mesh.cluster.logs import Follower, taken
 from chaos.mesh.cluster.proxies import Proxy
+from chaos.mesh.cluster.remains import ClusterRemains
 from chaos.mesh.port import Address, EnvoyFilter, Host, Identity, Mesh, Pod, Resource, Service
 from chaos.model.topology import Entry
 
@@ -36,6 +37,7 @@ QUIET: Final = 1.5
 """Seconds without a new line after which a log is taken for whole, where a proxy keeps no count."""
 GATEWAY_NAMESPACES: Final = ("istio-system", "istio-ingress")
 """Where gateways usually stand: read, besides what is allowed, and never written to unless it is."""
+ISTIOD_NAMESPACE: Final = "istio-system"
 OLDEST: Final = (1, 23)
 """The first Istio whose proxies have internal listeners."""
 
@@ -103,6 +105,7 @@ class ClusterMesh(Mesh):
     def __init__(self, visit: Visit, client: Client) -> None:
         self.client = client
         self._visit = visit
+        self._remains = ClusterRemains(client, ())
         self.default_namespace = visit.namespace
         self._lock = threading.RLock()
         self._namespaces: tuple[str, ...] = ()
@@ -163,21 +166,10 @@ class ClusterMesh(Mesh):
 
     def delete(self, names: Sequence[tuple[str, str]]) -> None:
         """In this order, and each is tried whatever becomes of the others. Raises the first failure, with the others as notes."""
-        failures: list[ChaosError] = []
-        for namespace, name in names:
-            try:
-                self.client.delete(kinds.ENVOY_FILTER, name, namespace)
-            except ChaosError as failure:
-                failures.append(failure)
-            else:
-                self._ours.pop((namespace, name), None)
-        if failures:
-            for other in failures[1:]:
-                failures[0].add_note(str(other))
-            raise failures[0]
+        self._remains.delete(names, gone=lambda key: self._ours.pop(key, None))
 
     def ours(self) -> Sequence[EnvoyFilter]:
-        return [o for namespace in self._namespaces for o in self.client.items(kinds.ENVOY_FILTER, namespace, labels=LABEL_RUN)]
+        return self._remains.ours()
 
     # ------------------------------------------------------------------------------------------ what proxies wrote down
     def writers(self) -> Sequence[Pod]:
@@ -240,6 +232,20 @@ class ClusterMesh(Mesh):
         for follower in tuple(self._followers.values()):
             follower.check()
 
+    def stopped(self) -> str:
+        return self._remains.stopped()
+
+    def serving(self) -> str:
+        """Is an istiod ready? Where we may not look, or it runs elsewhere, nobody can tell: staging proves it then."""
+        if ISTIOD_NAMESPACE not in (*self._outside, *self._namespaces):
+            return ""
+        found = self.client.items(kinds.POD, ISTIOD_NAMESPACE, labels="app=istiod")
+        if not found or any(inventory.ready(raw) for raw in found):
+            return ""
+        names = ", ".join(raw["metadata"]["name"] for raw in found)
+        kubectl = f"kubectl --context {self.client.context} -n {ISTIOD_NAMESPACE} get pods -l app=istiod"
+        return f"istiod is not ready ({names}), so nothing that is undone now would reach a proxy; look: {kubectl}"
+
     def disturbed(self, start: int, end: int) -> str:
         return next((reason for way in tuple(self._ways.values()) if (reason := way.lost(start, end))), "")
 
@@ -268,6 +274,14 @@ class ClusterMesh(Mesh):
         self._namespaces = self._resolved(visit.allowed)
         if visit.namespace not in self._namespaces:
             raise MeshFailure(f"{visit.source}: namespace {visit.namespace} is not among those allowed: {', '.join(visit.allowed)}")
+        self._remains = ClusterRemains(self.client, self._namespaces)
+        self.leases = self._remains.leases
+        self.reach = {
+            "context": self.client.context,
+            "server": self.client.server,
+            "kubeconfig": kubeconfig.listed(visit.kubeconfig),
+            "namespaces": ",".join(self._namespaces),
+        }
         raw = self._raw_pods()
         self._outside = tuple(n for n in GATEWAY_NAMESPACES if n not in self._namespaces and self._readable(n))
         self._check_proxies(raw)

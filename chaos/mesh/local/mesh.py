@@ -20,6 +20,7 @@ from chaos.istio.findings import Finding
 from chaos.istio.gateways import merged_gateway
 from chaos.istio.inventory import pod_of, service_of
 from chaos.istio.world import Proxy, World
+from chaos.mesh.leases import FileLeases
 from chaos.mesh.local import binary, launching
 from chaos.mesh.local.addresses import PROXY_PORT, Held
 from chaos.mesh.local.destinations import with_known_destinations
@@ -41,11 +42,12 @@ class LocalMesh(Mesh):
     """A mesh that this process started, and ends."""
 
     @classmethod
-    def start(cls, topology: Topology, *, folder: Path, run: str, spawned: Spawned) -> LocalMesh:
+    def start(cls, topology: Topology, *, folder: Path, run: str, spawned: Spawned, stop: Path | None = None) -> LocalMesh:
         """Bring everything up; returns when every instance answers.
 
         `folder` gets a sub-folder per instance, `run` stands in every child's environment (`ISTIO_CHAOS_RUN`), and `spawned`
-        is called with (process group, what it is) right after each start. Raises ManifestError and TopologyError before
+        is called with (process group, what it is) right after each start. While the file `stop` is there, nobody may inject; what
+        it says is the reason. Raises ManifestError and TopologyError before
         anything is started, MeshFailure later; whatever had been started is ended then.
         """
         envoy = binary.find()
@@ -54,6 +56,7 @@ class LocalMesh(Mesh):
             planner = Planner(topology, held.block)
             plan = planner.first()
             mesh = cls(topology, held, folder, planner, plan, Launcher(envoy, folder, run, spawned, held))
+            mesh._stop = stop
             undo.callback(mesh.close)
             mesh._begin()
             undo.pop_all()
@@ -72,6 +75,8 @@ class LocalMesh(Mesh):
         self._gone: dict[str, Sidecar] = {}
         """Whose instances were ended: what they wrote can still be read."""
         self._ours: dict[tuple[str, str], Document] = {}
+        self._stop: Path | None = None
+        self.leases = FileLeases(folder / "leases.json")
         self._lock = threading.RLock()
         """Held while proxies are given something."""
         self._updating = threading.Lock()
@@ -270,6 +275,19 @@ class LocalMesh(Mesh):
     def check(self) -> None:
         for running in tuple(self._running.values()):
             running.check()
+
+    def serving(self) -> str:
+        """The control plane is this object."""
+        return ""
+
+    def stopped(self) -> str:
+        if self._stop is None or not self._stop.exists():
+            return ""
+        try:
+            reason = self._stop.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError as error:
+            reason = str(error)
+        return f"the stop switch is set{f': {reason}' if reason else ''} ({self._stop}; remove the file to go on)"
 
     def close(self) -> None:
         launching.end([*self._running.values(), *self._unsettled])
