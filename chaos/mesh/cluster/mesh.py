@@ -63,10 +63,11 @@ class Visit:
 class _Cached(Generic[T]):
     """What was listed a moment ago."""
 
-    def __init__(self, make: Callable[[], T], seconds: float) -> None:
+    def __init__(self, make: Callable[[], T], seconds: float, lock: threading.RLock | None = None) -> None:
         self._make = make
         self._seconds = seconds
-        self._lock = threading.Lock()
+        self._lock = lock or threading.RLock()
+        """Of whoever `make` locks as well: two locks would be taken in two orders."""
         self._value: T | None = None
         self._until = clock.Deadline.after(0)
 
@@ -110,7 +111,7 @@ class ClusterMesh(Mesh):
         self._lock = threading.RLock()
         self._namespaces: tuple[str, ...] = ()
         self._outside: tuple[str, ...] = ()
-        self._pods = _Cached(self._list_pods, FRESH)
+        self._pods = _Cached(self._list_pods, FRESH, self._lock)
         self._services = _Cached(self._list_services, SERVICES_FRESH)
         self._proxies: dict[str, Proxy] = {}
         self._followers: dict[str, Follower] = {}
