@@ -79,7 +79,9 @@ def test_an_injection_on_a_cluster_is_proven_by_the_lines_that_kubelet_hands_out
 ) -> None:
     cluster, visit = shop
     of_shop = replace(
-        topology(tmp_path), targets={"test": Target(context="kind-test")}, allow=Allow(contexts=("kind-*",), namespaces=("shop",), without_reaper=True)
+        topology(tmp_path),
+        targets={"test": Target(context="kind-test")},
+        allow=Allow(contexts=("kind-*",), namespaces=("shop",), without_reaper=True),
     )
     choice = Choice(target="test", kubeconfig=visit.kubeconfig)
     with opened(tmp_path, of_shop, "cluster", choice) as run:
