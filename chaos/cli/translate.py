@@ -42,7 +42,7 @@ def translate(files: Sequence[Path], mesh_config: Path | None, profile: str, pro
         api_defaults=False,
     )
     configuration = translate_world(world, proxy)
-    for remark in unsupported(documents):
+    for remark in unsupported(documents, minor=world.minor):
         click.echo(f"no effect here: {remark}", err=True)
     for service, port in unserved(world, world.proxy(proxy).pod):
         why = f'port "{port.name}" names container port "{port.target}", which says no protocol; write protocol: TCP there'

@@ -14,7 +14,8 @@ from chaos.istio.advice import advise
 from chaos.istio.analyze import Cluster, Object, analyze
 from chaos.istio.analyze.cluster import texts
 from chaos.istio.documents import Document
-from chaos.istio.findings import Finding, origin_of
+from chaos.istio.findings import Finding, Level, about, origin_of
+from chaos.istio.unsupported import Unsupported, unsupported
 from chaos.istio.validate import Verdict, examine
 from chaos.istio.validate.messages import KINDS
 from chaos.istio.world import World
@@ -32,9 +33,17 @@ def lint(documents: Sequence[Document], *, mesh_config: Mapping[str, Any] | None
     readable = Cluster(World.of(others, mesh_config=mesh_config), _objects(applied))
     taken = [(document, verdict) for document, verdict in applied if not verdict.refusals]
     sound = Cluster(World.of([document for document, _ in taken], mesh_config=mesh_config), _objects(taken))
-    said = [warning for _, verdict in verdicts for warning in verdict.warnings] + analyze(readable) + advise(sound)
+    ours = [*advise(sound), *map(_without_effect, unsupported(document for document, _ in taken))]
+    said = [*(warning for _, verdict in verdicts for warning in verdict.warnings), *analyze(readable), *ours]
     refused = [refusal for _, verdict in verdicts for refusal in verdict.refusals]
     return _in_order([*refused, *_without_suppressed(said, documents, readable)], documents)
+
+
+def _without_effect(remark: Unsupported) -> Finding:
+    """CHAOS0012, CHAOS0013"""
+    if remark.unknown:
+        return about(remark.document, "CHAOS0012", Level.WARNING, f"{remark.reason}: it is dropped", *remark.inside)
+    return about(remark.document, "CHAOS0013", Level.INFO, f"no effect on the local mesh: {remark.reason}", *remark.inside)
 
 
 def _key(document: Document) -> _Key:

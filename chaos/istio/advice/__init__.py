@@ -8,6 +8,8 @@ CHAOS0004  a gRPC status as a fault on an HTTP port               CHAOS0005  the
 CHAOS0006  a try that is too slow is not retried                  CHAOS0007  outlier detection can never eject
 CHAOS0008  `retries: {}` switches retries off                     CHAOS0009  requests that match no rule get a 404
 CHAOS0010  a caller gives up before its callee does               CHAOS0011  retries multiply along a path
+
+Not of resilience, hence in `lint`: CHAOS0012, a field that Istio does not have; CHAOS0013, one without effect on the local mesh.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from chaos.istio.documents import Document
+from chaos.istio.documents import Document, PathInside
 from chaos.istio.findings import Finding, Level, about
 from chaos.istio.validate import (
     destinationrules,
@@ -63,6 +64,8 @@ class Verdict:
     refusals: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     spec: Message | None = None
+    unknown: tuple[tuple[str, PathInside], ...] = ()
+    """Fields that Istio does not have: what is said of each, and its path."""
 
 
 def refusals(document: Document, *, minor: int = DEFAULT_MINOR) -> list[Finding]:
@@ -76,7 +79,13 @@ def warnings(document: Document) -> list[Finding]:
 
 
 def examine(document: Document, *, minor: int = DEFAULT_MINOR) -> Verdict:
-    """Read the object as istiod does and apply its rules."""
+    """Read the object as istiod 1.`minor` does and apply its rules."""
+    return _examined(document, minor)
+
+
+@lru_cache(maxsize=8192)
+def _examined(document: Document, minor: int) -> Verdict:
+    """Kept: lint, the check before a start and every change of one manifest among many ask for the same objects again."""
     if KINDS.get(document.kind) != document.group:
         return Verdict()
     decoder = Decoder(istio(minor))
@@ -93,6 +102,7 @@ def examine(document: Document, *, minor: int = DEFAULT_MINOR) -> Verdict:
         refusals=tuple(_finding(document, Level.ERROR, remark) for remark in check.errors),
         warnings=tuple(_finding(document, Level.WARNING, remark) for remark in check.warnings),
         spec=spec,
+        unknown=tuple(decoder.unknown),
     )
 
 

@@ -39,6 +39,16 @@ def test_all_three_sources_speak_in_the_order_of_the_file() -> None:
     assert lines == sorted(lines)
 
 
+def test_what_is_dropped_and_what_has_no_effect_here() -> None:
+    text = SERVICE + virtual_service("{timeOut: 1s, route: [{destination: {host: reviews}}]}")
+    (found,) = lint(documents(text))
+    assert (found.code, found.level, found.path) == ("CHAOS0012", Level.WARNING, "spec.http[0].timeOut")
+    policy = {"connectionPool": {"tcp": {"maxConnections": 1}}, "proxyProtocol": {}}
+    rule = istio("DestinationRule", {"host": "reviews", "trafficPolicy": policy})
+    (found,) = lint([*documents(SERVICE), rule])
+    assert (found.code, found.level, found.path) == ("CHAOS0013", Level.INFO, "spec.trafficPolicy.proxyProtocol")
+
+
 def test_what_is_refused_is_still_analyzed_but_gets_no_advice() -> None:
     text = SERVICE + virtual_service("{timeout: 0s, retries: {}, route: [{destination: {host: nobody}}]}")
     assert codes(text) == ["IST0101", "IST0106"]
