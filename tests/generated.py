@@ -295,6 +295,156 @@ def owners(draw: st.DrawFn) -> list[Manifest]:
     return found
 
 
+# ------------------------------------------------------------------------------------------- what stands around services
+GATEWAY = f"gateway.{NAMESPACE}"
+EDGE = documents(
+    [
+        manifest(
+            "Service",
+            "gateway",
+            {"selector": {"istio": "gateway"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+            "v1",
+        ),
+        manifest(
+            "Deployment",
+            "gateway",
+            {
+                "template": {
+                    "metadata": {"labels": {"istio": "gateway"}},
+                    "spec": {"containers": [{"name": "istio-proxy", "image": "auto", "ports": [{"containerPort": 8080}]}]},
+                }
+            },
+            "apps/v1",
+        ),
+    ]
+)
+_outside = ["shop.example", "www.shop.example", "*.example", "*"]
+_servers = st.fixed_dictionaries(
+    {
+        "port": st.sampled_from([(80, "HTTP"), (8443, "HTTP2"), (9000, "GRPC")]).map(
+            lambda port: {"number": port[0], "name": f"p{port[0]}", "protocol": port[1]}
+        ),
+        "hosts": st.lists(
+            st.builds(
+                lambda place, host: place + host,
+                st.sampled_from(["", "./", "*/", f"{NAMESPACE}/", "other/"]),
+                st.sampled_from(_outside),
+            ),
+            min_size=1,
+            max_size=3,
+            unique=True,
+        ),
+    },
+    optional={"tls": st.just({"httpsRedirect": True})},
+)
+gateways = st.lists(_servers, min_size=1, max_size=3, unique_by=lambda server: server["port"]["number"]).map(
+    lambda servers: {"selector": {"istio": "gateway"}, "servers": servers}
+)
+sidecars = st.fixed_dictionaries(
+    {
+        "egress": st.lists(
+            st.sampled_from(["./*", "*/*", "~/*", "./alpha.shop.svc.cluster.local", "*/elsewhere.example"]), min_size=1, unique=True
+        ).map(lambda hosts: [{"hosts": hosts}])
+    },
+    optional={
+        "ingress": st.sampled_from(["127.0.0.1:9001", "0.0.0.0:9001", "unix:///tmp/app"]).map(
+            lambda to: [{"port": {"number": 9000, "protocol": "HTTP", "name": "http"}, "defaultEndpoint": to}]
+        ),
+        "outboundTrafficPolicy": st.sampled_from([{"mode": "REGISTRY_ONLY"}, {"mode": "ALLOW_ANY"}]),
+        "inboundConnectionPool": pools.filter(bool),
+    },
+)
+_FAULT = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
+_MANAGER = {"filterChain": {"filter": {"name": "envoy.filters.network.http_connection_manager"}}}
+_BEFORE_CORS = {"filterChain": {"filter": {**_MANAGER["filterChain"]["filter"], "subFilter": {"name": "envoy.filters.http.cors"}}}}
+_patches = st.sampled_from(
+    [
+        ("HTTP_FILTER", {"listener": _MANAGER}, "INSERT_FIRST", {"name": "first", "typed_config": {"@type": _FAULT}}),
+        ("HTTP_FILTER", {"listener": _BEFORE_CORS}, "INSERT_BEFORE", {"name": "before", "typed_config": {"@type": _FAULT}}),
+        ("HTTP_FILTER", {"listener": _BEFORE_CORS}, "REMOVE", None),
+        ("CLUSTER", {}, "MERGE", {"connect_timeout": "3s", "outlier_detection": {"consecutive_5xx": 0, "interval": "1s"}}),
+        ("CLUSTER", {"cluster": {"service": "alpha.shop.svc.cluster.local"}}, "MERGE", {"respect_dns_ttl": False}),
+        ("VIRTUAL_HOST", {}, "MERGE", {"request_headers_to_add": [{"header": {"key": "x-ef", "value": "1"}}]}),
+        ("VIRTUAL_HOST", {}, "ADD", {"name": "added", "domains": ["added.example"], "routes": []}),
+        ("HTTP_ROUTE", {}, "INSERT_FIRST", {"name": "ours", "match": {"prefix": "/ours"}, "direct_response": {"status": 204}}),
+        ("HTTP_ROUTE", {"routeConfiguration": {"vhost": {"route": {"action": "ROUTE"}}}}, "MERGE", {"route": {"timeout": "4s"}}),
+        ("ROUTE_CONFIGURATION", {}, "MERGE", {"response_headers_to_remove": ["x-powered-by"]}),
+        (
+            "NETWORK_FILTER",
+            {"listener": _MANAGER},
+            "MERGE",
+            {
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                    "max_request_headers_kb": 90,
+                }
+            },
+        ),
+    ]
+).map(
+    lambda patch: {
+        "applyTo": patch[0],
+        "match": patch[1],
+        "patch": {"operation": patch[2], **({"value": patch[3]} if patch[3] else {})},
+    }
+)
+_SERVER = {"selector": {"app": "alpha"}}
+kubernetes = st.lists(
+    st.sampled_from(
+        [
+            ("headless", {**_SERVER, "clusterIP": "None", "ports": [{"name": "http", "port": 80, "targetPort": 9000}]}),
+            ("sniffed", {**_SERVER, "ports": [{"port": 7000, "targetPort": 9000}]}),
+            (
+                "several",
+                {**_SERVER, "ports": [{"name": "http-a", "port": 80}, {"name": "tcp-b", "port": 81}, {"name": "c", "port": 82}]},
+            ),
+            ("web", {**_SERVER, "ports": [{"name": "x", "port": 8080, "appProtocol": "grpc-web"}]}),
+            ("near", {**_SERVER, "trafficDistribution": "PreferClose", "ports": [{"name": "http", "port": 80}]}),
+            (
+                "alias",
+                {"type": "ExternalName", "externalName": "alpha.shop.svc.cluster.local", "ports": [{"name": "http", "port": 80}]},
+            ),
+        ]
+    ),
+    unique_by=lambda pair: pair[0],
+    max_size=3,
+).map(lambda found: [manifest("Service", name, spec, "v1") for name, spec in found])
+meshes = optional(
+    outboundTrafficPolicy=st.just({"mode": "REGISTRY_ONLY"}),
+    connectTimeout=durations,
+    defaultHttpRetryPolicy=retries,
+    # No shares: they empty the one endpoint of a host resolved round robin, which Envoy does not take from istiod either.
+    localityLbSetting=localities.filter(lambda setting: "distribute" not in setting),
+    h2UpgradePolicy=st.just("UPGRADE"),
+    pathNormalization=st.sampled_from(["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]).map(
+        lambda n: {"normalization": n}
+    ),
+    proxyHttpPort=st.just(15080),
+    tcpKeepalive=optional(probes=st.integers(0, 9), time=durations),
+    defaultTrafficPolicy=optional(connectionPool=pools.filter(bool), outlierDetection=outliers),
+)
+
+
+@st.composite
+def surroundings(draw: st.DrawFn) -> list[Manifest]:
+    """Gateways with their rules and delegates, Sidecars, EnvoyFilters and services of other kinds, beside `WORKLOADS` and `EDGE`."""
+    found: list[Manifest] = draw(kubernetes)
+    for number, gateway in enumerate(draw(st.lists(gateways, max_size=2))):
+        found.append(manifest("Gateway", f"gw-{number}", gateway))
+        for index, hosts in enumerate(draw(st.lists(st.sampled_from(_outside[:3]), max_size=3, unique=True))):
+            http = draw(st.lists(rules, min_size=1, max_size=3))
+            if draw(st.booleans()):
+                found.append(manifest("VirtualService", f"delegate-{number}-{index}", {"http": http}))
+                http = [{"match": [{"uri": {"prefix": "/"}}], "delegate": {"name": f"delegate-{number}-{index}"}}, *http]
+            rule = {"hosts": [hosts], "gateways": [f"gw-{number}"], "http": http}
+            found.append(manifest("VirtualService", f"edge-{number}-{index}", rule))
+    found += [manifest("Sidecar", "default", spec) for spec in draw(st.lists(sidecars, max_size=1))]
+    patches = draw(st.lists(_patches, max_size=3))
+    if patches:
+        found.append(manifest("EnvoyFilter", "ef", {"configPatches": patches}, "networking.istio.io/v1alpha3"))
+    return found
+
+
 # ------------------------------------------------------------------------------------------ which rule takes a request
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

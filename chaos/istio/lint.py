@@ -33,7 +33,7 @@ def lint(documents: Sequence[Document], *, mesh_config: Mapping[str, Any] | None
     readable = Cluster(World.of(others, mesh_config=mesh_config), _objects(applied))
     taken = [(document, verdict) for document, verdict in applied if not verdict.refusals]
     sound = Cluster(World.of([document for document, _ in taken], mesh_config=mesh_config), _objects(taken))
-    ours = [*advise(sound), *map(_without_effect, unsupported(document for document, _ in taken))]
+    ours = [*advise(sound), *map(_without_effect, unsupported(document for document, _ in taken)), *_rivals(taken)]
     said = [*(warning for _, verdict in verdicts for warning in verdict.warnings), *analyze(readable), *ours]
     refused = [refusal for _, verdict in verdicts for refusal in verdict.refusals]
     return _in_order([*refused, *_without_suppressed(said, documents, readable)], documents)
@@ -44,6 +44,14 @@ def _without_effect(remark: Unsupported) -> Finding:
     if remark.unknown:
         return about(remark.document, "CHAOS0012", Level.WARNING, f"{remark.reason}: it is dropped", *remark.inside)
     return about(remark.document, "CHAOS0013", Level.INFO, f"no effect on the local mesh: {remark.reason}", *remark.inside)
+
+
+def _rivals(taken: Iterable[tuple[Document, Verdict]]) -> Iterable[Finding]:
+    """CHAOS0014"""
+    for document, verdict in taken:
+        for said, path in verdict.rivals:
+            why = f"{said}: an API server refuses that; an istiod without one takes the last"
+            yield about(document, "CHAOS0014", Level.WARNING, why, *path)
 
 
 def _key(document: Document) -> _Key:

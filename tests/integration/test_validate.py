@@ -23,11 +23,27 @@ from chaos.envoy.configuration import Configuration
 from chaos.envoy.translation import translate
 from chaos.istio.documents import Document, read
 from chaos.istio.validate import refusals
-from chaos.istio.world import World
+from chaos.istio.world import PROFILES, World
 from chaos.mesh.local.addresses import Endpoint
 from tests.envoy_validation import refusal
 from tests.envoys import envoys
-from tests.generated import CLIENT, WORKLOADS, Manifest, Request, Routing, documents, manifest, owners, routings, service, workload
+from tests.generated import (
+    CLIENT,
+    EDGE,
+    GATEWAY,
+    WORKLOADS,
+    Manifest,
+    Request,
+    Routing,
+    documents,
+    manifest,
+    meshes,
+    owners,
+    routings,
+    service,
+    surroundings,
+    workload,
+)
 
 PATIENCE = 10.0
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -54,6 +70,21 @@ def test_envoy_takes_whatever_istiod_would_take(tmp_path_factory: pytest.TempPat
     configurations = [translate(World.of(WORKLOADS + own), proxy) for own in found for proxy in (CLIENT, "alpha-v1.shop")]
 
     assert [finding for own in found for document in own for finding in refusals(document)] == []
+    assert refusal(configurations, tmp_path_factory.mktemp("batch")) == ""
+
+
+@drawn(12)
+@given(st.lists(st.tuples(owners(), surroundings(), meshes, st.sampled_from(PROFILES)), min_size=3, max_size=8))
+def test_envoy_takes_what_stands_around_services_too(
+    tmp_path_factory: pytest.TempPathFactory, batch: list[tuple[list[Manifest], list[Manifest], dict[str, Any], str]]
+) -> None:
+    configurations = []
+    for own, around, mesh, profile in batch:
+        found = documents([*own, *around])
+        assert [finding for document in found for finding in refusals(document)] == []
+        world = World.of(WORKLOADS + EDGE + found, mesh_config=mesh, profile=profile)
+        configurations += [translate(world, proxy) for proxy in (CLIENT, "alpha-v1.shop", GATEWAY)]
+
     assert refusal(configurations, tmp_path_factory.mktemp("batch")) == ""
 
 

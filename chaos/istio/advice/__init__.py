@@ -9,7 +9,8 @@ CHAOS0006  a try that is too slow is not retried                  CHAOS0007  out
 CHAOS0008  `retries: {}` switches retries off                     CHAOS0009  requests that match no rule get a 404
 CHAOS0010  a caller gives up before its callee does               CHAOS0011  retries multiply along a path
 
-Not of resilience, hence in `lint`: CHAOS0012, a field that Istio does not have; CHAOS0013, one without effect on the local mesh.
+Not of resilience, hence in `lint`: CHAOS0012, a field that Istio does not have; CHAOS0013, one without effect on the local mesh;
+CHAOS0014, fields that exclude each other.
 """
 
 from __future__ import annotations

@@ -66,6 +66,8 @@ class Verdict:
     spec: Message | None = None
     unknown: tuple[tuple[str, PathInside], ...] = ()
     """Fields that Istio does not have: what is said of each, and its path."""
+    rivals: tuple[tuple[str, PathInside], ...] = ()
+    """Fields of which istiod takes the last, where an API server takes none."""
 
 
 def refusals(document: Document, *, minor: int = DEFAULT_MINOR) -> list[Finding]:
@@ -103,6 +105,7 @@ def _examined(document: Document, minor: int) -> Verdict:
         warnings=tuple(_finding(document, Level.WARNING, remark) for remark in check.warnings),
         spec=spec,
         unknown=tuple(decoder.unknown),
+        rivals=tuple(decoder.rivals),
     )
 
 

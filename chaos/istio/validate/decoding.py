@@ -109,11 +109,15 @@ class Message:
 
 
 class Decoder:
-    """Reads values of one family of messages. `unknown` collects the paths of fields that no message has."""
+    """Reads values of one family of messages.
+
+    `unknown` collects the paths of fields that no message has, `rivals` those of fields of which only one may be set.
+    """
 
     def __init__(self, types: Types) -> None:
         self.types = types
         self.unknown: list[tuple[str, PathInside]] = []
+        self.rivals: list[tuple[str, PathInside]] = []
 
     def message(self, type_: str, value: Any, path: PathInside) -> Message:
         """`value` as message `type_`. Raises Undecodable."""
@@ -129,6 +133,8 @@ class Decoder:
             if (inner := given.get(key)) is None:
                 continue
             for rival in self.types.rivals(type_, field):
+                if message.has(rival):
+                    self.rivals.append((f"{message.at(rival)[-1]} and {key} exclude each other", (*path, key)))
                 message.drop(rival)
             message.put(field, key, self.value(kind, inner, (*path, key)))
         known = self.types.fields(type_)

@@ -49,6 +49,14 @@ def test_what_is_dropped_and_what_has_no_effect_here() -> None:
     assert (found.code, found.level, found.path) == ("CHAOS0013", Level.INFO, "spec.trafficPolicy.proxyProtocol")
 
 
+def test_fields_that_exclude_each_other() -> None:
+    abort = "fault: {abort: {httpStatus: 503, grpcStatus: UNAVAILABLE, percentage: {value: 1}}}"
+    text = SERVICE + virtual_service(f"{{{abort}, route: [{{destination: {{host: reviews}}}}]}}")
+    (found,) = (finding for finding in lint(documents(text)) if finding.code == "CHAOS0014")
+    assert found.path == "spec.http[0].fault.abort.grpcStatus"
+    assert found.message.startswith("httpStatus and grpcStatus exclude each other")
+
+
 def test_what_is_refused_is_still_analyzed_but_gets_no_advice() -> None:
     text = SERVICE + virtual_service("{timeout: 0s, retries: {}, route: [{destination: {host: nobody}}]}")
     assert codes(text) == ["IST0101", "IST0106"]
