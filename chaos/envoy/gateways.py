@@ -197,16 +197,22 @@ def _redirect_rest(found: dict[str, Resource], server: Server) -> None:
 
 
 def _folded(found: Mapping[str, Resource]) -> list[Resource]:
-    """Hosts with the very same routes share a virtual host, named after the most specific (`collapseDuplicateRoutes`)."""
-    kept: dict[tuple[object, ...], Resource] = {}
+    """Hosts with the very same routes share a virtual host, named after the most specific (`collapseDuplicateRoutes`).
+
+    Of those with the same routes only the last is asked whether it demands TLS as well: one that does not parts those that do.
+    """
+    last: dict[tuple[int, ...], Resource] = {}
+    kept: list[Resource] = []
     for host in sorted(found, key=hosts.specificity):
         virtual_host = found[host]
-        key = (virtual_host.get("require_tls"), *map(id, virtual_host["routes"]))
-        if key in kept:
-            kept[key]["domains"] = [*kept[key]["domains"], *virtual_host["domains"]]
+        routes = tuple(map(id, virtual_host["routes"]))
+        known = last.get(routes)
+        if known is not None and known.get("require_tls") == virtual_host.get("require_tls"):
+            known["domains"] = [*known["domains"], *virtual_host["domains"]]
         else:
-            kept[key] = virtual_host
-    return list(kept.values())
+            last[routes] = virtual_host
+            kept.append(virtual_host)
+    return kept
 
 
 def _catch_alls_last(routes: Sequence[Route]) -> list[Route]:

@@ -119,6 +119,18 @@ def test_a_rule_serves_the_hosts_both_name(gateway: Gateway, server_hosts: str, 
     assert [d for name, v in found.items() for d in v["domains"] if not name.startswith("blackhole")] == domains
 
 
+def test_a_host_without_tls_parts_those_that_demand_it(gateway: Gateway) -> None:
+    redirecting, plain = HTTP % ("aaa.com, c.com", ", tls: {httpsRedirect: true}"), HTTP % ("bb.com", "")
+    found = hosts(
+        gateway(servers(f"{redirecting}, {plain.replace('name: http', 'name: plain')}"), rule("aaa.com, bb.com, c.com", "r"))
+    )
+    assert {name: host.get("require_tls") for name, host in found.items()} == {
+        "aaa.com:80": "ALL",
+        "bb.com:80": None,
+        "c.com:80": "ALL",
+    }
+
+
 def test_redirecting_to_https_holds_for_every_listed_host(gateway: Gateway) -> None:
     found = hosts(gateway(servers(HTTP % ("a.com, b.com", ", tls: {httpsRedirect: true}")), rule("a.com", "r")))
     assert {name: (virtual_host["require_tls"], names(virtual_host)) for name, virtual_host in found.items()} == {
