@@ -439,7 +439,7 @@ def surroundings(draw: st.DrawFn) -> list[Manifest]:
             rule = {"hosts": [hosts], "gateways": [f"gw-{number}"], "http": http}
             found.append(manifest("VirtualService", f"edge-{number}-{index}", rule))
     found += [manifest("Sidecar", "default", spec) for spec in draw(st.lists(sidecars, max_size=1))]
-    patches = draw(st.lists(_patches, max_size=3))
+    patches = draw(st.lists(_patches, max_size=3, unique_by=str))
     if patches:
         found.append(manifest("EnvoyFilter", "ef", {"configPatches": patches}, "networking.istio.io/v1alpha3"))
     return found
