@@ -187,6 +187,10 @@ class Mesh(Remains):
     def configuration(self, pod: Pod) -> Configuration:
         """The proxy's own dump: routes, active clusters, listeners and endpoints, in proto JSON with snake_case keys."""
 
+    def part(self, pod: Pod, *, routes: Sequence[str], clusters: Sequence[str]) -> Configuration:
+        """At least these route configurations and clusters with their endpoints: for looking again and again."""
+        return self.configuration(pod)
+
     @abstractmethod
     def dump(self, pod: Pod, resource: Resource, name_regex: str) -> Sequence[Mapping[str, Any]]:
         """Only the resources of one type whose name matches (RE2, full match): cheap, filtered by the proxy."""
@@ -203,6 +207,10 @@ class Mesh(Remains):
     @abstractmethod
     def apply(self, objects: Sequence[EnvoyFilter]) -> None:
         """Create or replace. Returns when they were accepted for delivery, not when they are in force."""
+
+    def rejected(self) -> str:
+        """Which proxy refused what was delivered since `apply`, and why; empty while none did, or where `apply` raises it."""
+        return ""
 
     # -- what proxies wrote down
     @abstractmethod

@@ -67,6 +67,14 @@ class EdgeEvidence:
     """Positions in `calls` whose own parent request was cancelled within 50 ms before: their DC says nothing of the caller."""
     bystanders: Bystanders | None = None
     """Everybody else's requests meanwhile, by the mesh's telemetry; None where it has none."""
+    private_only: bool = False
+    """Only calls on private paths are seen on this mesh."""
+
+    @property
+    def none(self) -> str:
+        """What is said where there is no call."""
+        passing = "; on a cluster only calls on private paths are seen, which load with own=False never takes"
+        return "no call of this window's requests went over it" + (passing if self.private_only else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,9 +389,7 @@ class EdgeWindow:
         if self._checked:
             self.window._read()
             if not self.evidence.calls:
-                raise Inconclusive(
-                    f"{self.name}: no call of this window's requests went over it; `.raw` reads its numbers unchecked"
-                )
+                raise Inconclusive(f"{self.name}: {self.evidence.none}; `.raw` reads its numbers unchecked")
         return self.evidence
 
     def _count(self, what: str, number: Callable[[Call], int]) -> Count:

@@ -38,6 +38,8 @@ class ObservedEdge:
     policy: tuple[str, ...] = ()
     policy_timeout: float | None = None
     declared_retries: int = 0
+    private_only: bool = False
+    """The mesh writes down calls on private paths alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +270,7 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
             policy=observed.policy,
             policy_timeout=observed.policy_timeout,
             declared_retries=observed.declared_retries,
+            private_only=observed.private_only,
             cancelled=cancelled_from_above(calls, self._cuts()),
             bystanders=self._bystanders(observed.edge, self._stretch.start, self._stretch.end),
         )

@@ -273,6 +273,7 @@ class Experiment:
             policy=policy.lines,
             policy_timeout=policy.timeout,
             declared_retries=policy.attempts,
+            private_only=not self._run.mesh.sees_every_call,
         )
 
     def _ejections_on(self, paths: Sequence[PrivatePath]) -> int | None:

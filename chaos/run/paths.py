@@ -98,7 +98,7 @@ class Paths:
             if new:
                 self._may_write()
                 self._write([objects.stage(each.path, each.by) for each in new])
-                self._await(lambda: [lack for each in new for lack in self._unstaged(each.path)])
+                self._await(lambda: [lack for each in new for lack in self._unstaged(each.path)], refused=self._mesh.rejected)
                 self._may_write()
                 self._write([objects.switch(each.path, self._mark, [], each.by) for each in new])
                 self._await(lambda: [lack for each in new for lack in self._unswitched(each.path, [])])
@@ -234,9 +234,24 @@ class Paths:
     def _delete(self, paths: Iterable[PrivatePath], part: str) -> None:
         self._mesh.delete([(path.callers.namespace, names.object_name(path.name, part)) for path in paths])
 
-    def _await(self, lacking: Callable[[], list[str]]) -> None:
-        """Until nothing is lacking. Raises MeshFailure that lists the proxies that lag."""
-        if clock.poll(lambda: not lacking(), deadline=clock.Deadline.after(IN_FORCE_WITHIN)) is None:
+    def _await(self, lacking: Callable[[], list[str]], *, refused: Callable[[], str] = str) -> None:
+        """Until nothing is lacking. Raises MeshFailure that lists the proxies that lag, and at once what `refused` tells.
+
+        What takes away is never cut short by a refusal: it may be of somebody else's, and the proof is the same.
+        """
+        why = ""
+
+        def over() -> bool:
+            nonlocal why
+            if not lacking():
+                return True
+            why = refused()
+            return bool(why)
+
+        done = clock.poll(over, deadline=clock.Deadline.after(IN_FORCE_WITHIN))
+        if why:
+            raise MeshFailure(why)
+        if done is None:
             self._mesh.check()
             lags = lacking()
             raise MeshFailure(f"not in force after {IN_FORCE_WITHIN:g} s in {', '.join(lags[:5])}{' ...' if len(lags) > 5 else ''}")
@@ -270,14 +285,21 @@ class Paths:
         ]
 
     def _here(self, path: PrivatePath) -> list[Pod]:
-        """The callers that are still there: what the proxy of another held has gone with it."""
-        here = {pod.id for pod in self._mesh.pods()}
-        return [pod for pod in path.callers.pods if pod.id in here]
+        """Who is selected now: the callers that are still there, and those that came since, which hold what is sent from the start.
+
+        What the proxy of a pod held that has gone has gone with it.
+        """
+        known, labels = {pod.id for pod in path.callers.pods}, dict(path.callers.labels)
+        return [
+            pod
+            for pod in self._mesh.pods()
+            if pod.id in known or (pod.proxy and pod.namespace == path.callers.namespace and pod.matches(labels))
+        ]
 
     def _check_bystanders(self, paths: Sequence[PrivatePath], sample: int = 3) -> None:
         """No other workload's proxy may show anything of ours."""
-        mine = {pod.id for path in paths for pod in path.callers.pods}
-        standing = {pod.id for s in self._standing.values() for pod in s.path.callers.pods}
+        mine = {pod.id for path in paths for pod in self._here(path)}
+        standing = {pod.id for s in self._standing.values() for pod in self._here(s.path)}
         others = [pod for pod in self._mesh.pods() if pod.proxy and pod.id not in mine | standing]
         pattern = re.escape(f"{names.PREFIX}.{self._mark.run}.") + ".*"
         for pod in itertools.islice(others, sample):
@@ -288,19 +310,39 @@ class Paths:
 
     def _drift_of(self, standing: _Standing) -> str:
         path = standing.path
-        for pod in path.callers.pods:
-            configuration = self._mesh.configuration(pod)
-            try:
-                now = copy_source(configuration, path.virtual_host, path.edge, standing.only_to)
-            except Refused as refused:
-                return f"{pod.id}: {refused}"
-            if now != path.copied:  # dump against dump: even a default written out is a change
-                return f"{pod.id}: the routes, clusters or endpoints of {path.virtual_host} changed while they were under test"
-            if not in_force.switched(path, routes(path.name, self._mark, standing.live, path.matches), configuration.routes):
-                return f"{pod.id}: our route to {path.virtual_host} is gone or was changed"
-            if lacking := self._missing(pod, path):
-                return f"{pod.id}: {lacking[0]} of the private path to {path.virtual_host} is gone or was changed"
+        here = {pod.id: pod for pod in self._here(path)}
+        if gone := [pod.id for pod in path.callers.pods if pod.id not in here]:
+            return f"{gone[0]} is gone, and was a caller when its private path was made"
+        return next((changed for pod in here.values() if (changed := self._changed_in(pod, standing))), "")
+
+    def _changed_in(self, pod: Pod, standing: _Standing) -> str:
+        path = standing.path
+        configuration = self._looked_at(pod, standing)
+        try:
+            now = copy_source(configuration, path.virtual_host, path.edge, standing.only_to)
+        except Refused as refused:
+            return f"{pod.id}: {refused}"
+        if now != path.copied:  # dump against dump: even a default written out is a change
+            return f"{pod.id}: the routes, clusters or endpoints of {path.virtual_host} changed while they were under test"
+        if not in_force.switched(path, routes(path.name, self._mark, standing.live, path.matches), configuration.routes):
+            return f"{pod.id}: our route to {path.virtual_host} is gone or was changed"
+        if lacking := self._missing(pod, path):
+            return f"{pod.id}: {lacking[0]} of the private path to {path.virtual_host} is gone or was changed"
         return ""
+
+    def _looked_at(self, pod: Pod, standing: _Standing) -> Configuration:
+        """What was copied, as the proxy holds it now: little is asked for unless listeners were copied from."""
+        path = standing.path
+        if path.copied["filters"]:
+            return self._mesh.configuration(pod)
+        clusters = path.copied["clusters"]
+        names_of = {*clusters, *(c.get("eds_cluster_config", {}).get("service_name") or name for name, c in clusters.items())}
+        part = self._mesh.part(pod, routes=path.route_configurations, clusters=sorted(names_of))
+        try:
+            copy_source(part, path.virtual_host, path.edge, standing.only_to)
+        except Refused:  # it may lead to what was not asked for: the whole says what is true
+            return self._mesh.configuration(pod)
+        return part
 
 
 def _all_of(path: PrivatePath) -> str:

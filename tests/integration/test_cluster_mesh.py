@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from chaos.mesh.local.mesh import LocalMesh
 from chaos.mesh.port import Resource
 from chaos.model.topology import Allow, Choice, Target
 from tests.cluster_standin import Cluster, standing
-from tests.meshes import MANIFESTS, addition, envoy_filter, get, topology
+from tests.meshes import MANIFESTS, addition, envoy_filter, get, route_in_front, topology
 from tests.runs import experiment, opened
 
 CLUSTER = {"type": "STATIC", "connect_timeout": "1s"}
@@ -120,7 +121,7 @@ def test_who_may_neither_is_told_which_rule_to_add(cluster: Cluster, visited: Vi
     with pytest.raises(
         Forbidden, match=r'Role in shop: \{apiGroups: \[""\], resources: \[pods/portforward\], verbs: \[get, create\]\}'
     ):
-        mesh.configuration(next(pod for pod in mesh.pods() if pod.workload == "web"))
+        mesh.configuration(next(pod for pod in mesh.pods() if pod.workload == "store"))
 
 
 def test_a_dump_survives_a_tunnel_that_broke(visited: Visited) -> None:
@@ -131,6 +132,13 @@ def test_a_dump_survives_a_tunnel_that_broke(visited: Visited) -> None:
     mesh._proxies[web.id]._connection.sock.close()
 
     assert mesh.dump(web, Resource.CLUSTERS, ".*") == first
+
+
+def test_who_lists_pods_waits_for_nobody_who_needs_the_list(visited: Visited) -> None:
+    mesh = visited()
+
+    with ThreadPoolExecutor(1) as other, mesh._lock:
+        assert other.submit(mesh._pods.renew).result(timeout=5)
 
 
 # -- the way in
@@ -211,6 +219,56 @@ def test_rights_that_are_missing_are_named(cluster: Cluster, visited: Visited) -
 
 
 # -- objects of ours
+def test_a_proxy_that_refuses_what_was_delivered_is_noticed(visited: Visited) -> None:
+    mesh = visited()
+    assert mesh.rejected() == ""
+
+    bad = {**CLUSTER, "name": "istio-chaos.t.bad", "connect_timeout": "-1s"}
+    mesh.apply([envoy_filter("bad", addition("CLUSTER", bad))])
+    noticed = clock.poll(mesh.rejected, deadline=clock.Deadline.after(5))
+    mesh.delete([("shop", "bad")])
+
+    assert str(noticed).startswith("the proxy of web.shop refused configuration since ours was written")
+
+
+def test_what_is_asked_for_every_second_is_a_part_of_the_whole(visited: Visited) -> None:
+    mesh = visited()
+    web = next(pod for pod in mesh.pods() if pod.workload == "web")
+    whole, name = mesh.configuration(web), "outbound|80|v1|store.shop.svc.cluster.local"
+
+    part = mesh.part(web, routes=[whole.routes[0]["name"]], clusters=[name])
+
+    assert part.routes == whole.routes[:1]
+    assert part.clusters == tuple(c for c in whole.clusters if c["name"] == name)
+    assert part.endpoints == tuple(e for e in whole.endpoints if e["cluster_name"] == name)
+    assert len(part.endpoints) == 1
+
+
+def test_an_ejection_changes_nothing_of_what_the_control_plane_said(cluster: Cluster, visited: Visited) -> None:
+    """A dump of endpoints says UNHEALTHY for a host that outlier detection has ejected (measured on Envoy 1.40)."""
+    mesh = visited()
+    load = next(pod for pod in mesh.pods() if pod.workload == "istio-chaos-load")
+    web = next(pod for pod in mesh.pods() if pod.workload == "web")
+    addresses = [("127.0.0.1", 9), (web.ip, 8080)]
+    hosts = [{"endpoint": {"address": {"socket_address": {"address": ip, "port_value": port}}}} for ip, port in addresses]
+    ejecting = {
+        **CLUSTER,
+        "name": "istio-chaos.t.eject",
+        "outlier_detection": {"consecutive_5xx": 1, "max_ejection_percent": 100},
+        "load_assignment": {"cluster_name": "istio-chaos.t.eject", "endpoints": [{"lb_endpoints": hosts}]},
+    }
+    in_front = route_in_front("web.shop.svc.cluster.local:8080", "istio-chaos.t.eject", route={"cluster": "istio-chaos.t.eject"})
+    mesh.apply([envoy_filter("eject", addition("CLUSTER", ejecting), in_front, app="istio-chaos-load")])
+
+    statuses = {get(mesh.address(), "/echo")[0] for _ in range(6)}
+    ejected = [host.address for host in mesh.hosts(load, "istio-chaos.t.eject") if host.ejected]
+    (told,) = mesh.part(load, routes=[], clusters=["istio-chaos.t.eject"]).endpoints
+    mesh.delete([("shop", "eject")])
+
+    assert (statuses, ejected) == ({200, 503}, ["127.0.0.1:9"])
+    assert not any("health_status" in endpoint for endpoint in told["endpoints"][0]["lb_endpoints"])
+
+
 def test_one_removal_that_fails_does_not_stop_the_others(cluster: Cluster, visited: Visited) -> None:
     mesh = visited()
     names = ("one", "two", "three")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -63,11 +63,10 @@ class Visit:
 class _Cached(Generic[T]):
     """What was listed a moment ago."""
 
-    def __init__(self, make: Callable[[], T], seconds: float, lock: threading.RLock | None = None) -> None:
+    def __init__(self, make: Callable[[], T], seconds: float) -> None:
         self._make = make
         self._seconds = seconds
-        self._lock = lock or threading.RLock()
-        """Of whoever `make` locks as well: two locks would be taken in two orders."""
+        self._lock = threading.Lock()
         self._value: T | None = None
         self._until = clock.Deadline.after(0)
 
@@ -80,6 +79,10 @@ class _Cached(Generic[T]):
     def renew(self) -> T:
         with self._lock:
             return self._made()
+
+    def forget(self) -> None:
+        with self._lock:
+            self._value = None
 
     def _made(self) -> T:
         self._value = value = self._make()
@@ -109,14 +112,19 @@ class ClusterMesh(Mesh):
         self._remains = ClusterRemains(client, ())
         self.default_namespace = visit.namespace
         self._lock = threading.RLock()
+        self._proxies_lock = threading.Lock()
+        """Taken while pods are being listed: whoever holds it asks for no list, and whoever lists does not take the other lock."""
         self._namespaces: tuple[str, ...] = ()
         self._outside: tuple[str, ...] = ()
-        self._pods = _Cached(self._list_pods, FRESH, self._lock)
+        self._pods = _Cached(self._list_pods, FRESH)
         self._services = _Cached(self._list_services, SERVICES_FRESH)
         self._proxies: dict[str, Proxy] = {}
         self._followers: dict[str, Follower] = {}
         self._ours: dict[tuple[str, str], Mapping[str, str]] = {}
         """What we applied and did not delete: the labels it selects."""
+        self._rejections: dict[str, tuple[Pod, int]] = {}
+        """How often who is selected had refused configuration before we wrote the last time."""
+        self._rejected = _Cached(self._look_for_rejections, FRESH)
         self._ways: dict[tuple[str, int], Way] = {}
         self._entered: _Enters | None = None
         if visit.prometheus:
@@ -146,6 +154,9 @@ class ClusterMesh(Mesh):
     def configuration(self, pod: Pod) -> Configuration:
         return self._proxy(pod).configuration()
 
+    def part(self, pod: Pod, *, routes: Sequence[str], clusters: Sequence[str]) -> Configuration:
+        return self._proxy(pod).part(routes=routes, clusters=clusters)
+
     def dump(self, pod: Pod, resource: Resource, name_regex: str) -> Sequence[Mapping[str, Any]]:
         return self._proxy(pod).dump(resource, name_regex)
 
@@ -161,9 +172,30 @@ class ClusterMesh(Mesh):
         with self._lock:
             for an_object in objects:
                 self._ours[_key(an_object)] = _selected(an_object)
-            self._follow()
+            self._count_rejections(self._follow())
         for an_object in objects:
             self.client.apply(an_object)
+
+    def rejected(self) -> str:
+        return self._rejected.value()
+
+    def _count_rejections(self, pods: Sequence[Pod]) -> None:
+        """A proxy that does not answer now keeps nobody from writing: what is written may be an undo."""
+        self._rejections = {}
+        for pod in pods:
+            with suppress(Unreachable, ApiFailure):
+                self._rejections[pod.id] = (pod, self._proxy(pod).rejections())
+        self._rejected.forget()
+
+    def _look_for_rejections(self) -> str:
+        for pod, before in tuple(self._rejections.values()):
+            try:
+                proxy = self._proxy(pod)
+                if proxy.rejections() > before:
+                    return f"{proxy.proxy} refused configuration since ours was written: {proxy.rejection()}"
+            except Unreachable:
+                continue  # it has gone, and what it held with it
+        return ""
 
     def delete(self, names: Sequence[tuple[str, str]]) -> None:
         """In this order, and each is tried whatever becomes of the others. Raises the first failure, with the others as notes."""
@@ -339,13 +371,18 @@ class ClusterMesh(Mesh):
 
     def _istio(self, raw: Sequence[Mapping[str, Any]]) -> str:
         """Istio's version. Raises MeshFailure where it is too old."""
-        sidecar = next(pod for pod in inventory.pods_of(raw) if pod.proxy)
+        sidecar = next(pod for pod in inventory.pods_of(raw) if pod.proxy and pod.namespace == self._visit.namespace)
         version = inventory.version_of(raw) or self._proxy(sidecar).version()
         found = inventory.minor(version)
         if found is not None and found < OLDEST:
             raise MeshFailure(
                 f"the proxies of {self._visit.namespace} are of Istio {version}; 1.23 is the first that works: older ones have no "
                 "internal listeners. Upgrade Istio, then restart the workloads"
+            )
+        if not self._proxy(sidecar).has_internal_listeners():
+            raise MeshFailure(
+                f"the proxy of {sidecar.id} was started without internal listeners, of which private paths are made (by a "
+                "bootstrap of your own, sidecar.istio.io/bootstrapOverride?): use Istio's, and restart the workload"
             )
         return version
 
@@ -367,9 +404,10 @@ class ClusterMesh(Mesh):
 
     def _forget_all_but(self, pods: Sequence[Pod]) -> None:
         here = {pod.id for pod in pods}
-        with self._lock:
-            for gone in [name for name in self._proxies if name not in here]:
-                self._proxies.pop(gone).close()
+        with self._proxies_lock:
+            gone = [self._proxies.pop(name) for name in tuple(self._proxies) if name not in here]
+        for proxy in gone:
+            proxy.close()
 
     def _service(self, name: str, namespace: str) -> Service:
         found = next((s for s in self.services() if (s.name, s.namespace) == (name, namespace)), None)
@@ -388,7 +426,7 @@ class ClusterMesh(Mesh):
 
     def _proxy(self, pod: Pod) -> Proxy:
         self._there(pod)
-        with self._lock:
+        with self._proxies_lock:
             return self._proxies.setdefault(pod.id, Proxy(self.client, pod))
 
     def _follow(self) -> list[Pod]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import http.client
 import json
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from chaos.envoy.configuration import Configuration, Resource
 from chaos.errors import Forbidden, NotFound, Unreachable
@@ -94,15 +96,44 @@ class Proxy(AdminInterface):
     # -- what it holds
     def configuration(self) -> Configuration:
         """Everything in force; endpoints as the proxy was told them, without what it found out about their health."""
-        dumped = json.loads(self.ask("/config_dump?include_eds&resource=dynamic_endpoint_configs")).get("configs", [])
-        endpoints = [entry["endpoint_config"] for entry in dumped if "endpoint_config" in entry]
-        told = self._told_health() if _unhealthy(endpoints) else {}
         return Configuration(
             listeners=tuple(self.dump(Kind.LISTENERS)),
             routes=tuple(self.dump(Kind.ROUTES)),
             clusters=tuple(self.dump(Kind.CLUSTERS)),
-            endpoints=tuple(_as_told(assignment, told) for assignment in endpoints),
+            endpoints=self._endpoints("/config_dump?include_eds&resource=dynamic_endpoint_configs"),
         )
+
+    def _endpoints(self, query: str) -> tuple[Resource, ...]:
+        dumped = json.loads(self.ask(query)).get("configs", [])
+        endpoints = [entry["endpoint_config"] for entry in dumped if "endpoint_config" in entry]
+        told = self._told_health() if _unhealthy(endpoints) else {}
+        return tuple(_as_told(assignment, told) for assignment in endpoints)
+
+    def part(self, *, routes: Sequence[str], clusters: Sequence[str]) -> Configuration:
+        """Of these names alone, and no listeners: filtered by the proxy, as it is asked for every second."""
+        wanted = "|".join(map(re.escape, clusters))
+        query = f"/config_dump?include_eds&resource=dynamic_endpoint_configs&name_regex={quote(wanted, safe='')}"
+        return Configuration(
+            routes=tuple(self.dump(Kind.ROUTES, "|".join(map(re.escape, routes)))),
+            clusters=tuple(self.dump(Kind.CLUSTERS, wanted)),
+            endpoints=self._endpoints(query),
+        )
+
+    def has_internal_listeners(self) -> bool:
+        """Was it started with what private paths are made of? Istio's own bootstrap has it since before 1.23."""
+        dumped = json.loads(self.ask("/config_dump?mask=bootstrap.bootstrap_extensions")).get("configs", [])
+        found = [each for config in dumped for each in config.get("bootstrap", {}).get("bootstrap_extensions", [])]
+        return any(each.get("name") == "envoy.bootstrap.internal_listener" for each in found)
+
+    def rejections(self) -> int:
+        """How often it has refused listeners or clusters that were sent to it."""
+        return sum(self.counters(r"^(cluster_manager\.cds|listener_manager\.lds)\.update_rejected$").values())
+
+    def rejection(self) -> str:
+        """Why it refused the last, where it still knows."""
+        dumped = json.loads(self.ask(f"/config_dump?resource={Kind.LISTENERS.value}")).get("configs", [])
+        told = [str(entry["error_state"].get("details", "")) for entry in dumped if "error_state" in entry]
+        return " ".join(next((text for text in told if text), "its own log says why").split())[:256]
 
     def version(self) -> str:
         """Istio's, as the proxy was started with it; empty where it does not say."""
@@ -132,6 +163,8 @@ def _as_told(assignment: Resource, told: Mapping[str, str]) -> Resource:
     """A dump writes out what nobody sent: empty health checks, weights of 0 (which no proxy would take), default policies."""
     plain = copy.deepcopy({key: value for key, value in assignment.items() if key not in ("@type", "policy")})
     for locality in plain.get("endpoints", []):
+        # In the order of their addresses: the proxy's own changes with every update.
+        locality.get("lb_endpoints", []).sort(key=lambda e: _address(e.get("endpoint", {}).get("address", {})))
         if not locality.get("load_balancing_weight"):
             locality.pop("load_balancing_weight", None)
         if not locality.get("locality"):

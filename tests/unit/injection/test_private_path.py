@@ -187,6 +187,7 @@ def test_a_retry_policy_of_the_virtual_host_is_copied_and_sees_failures() -> Non
     ("seen", "says"),
     [
         (configuration(clusters=(cluster(type="ORIGINAL_DST"),)), "original destinations"),
+        (configuration(clusters=(cluster(transport_socket={"key": "[redacted]"}),)), "holds a secret in its own configuration"),
         (configuration(hosts=()), "has no endpoint"),
         (configuration(clusters=(cluster("another"),)), "503 NC"),
         (
@@ -203,6 +204,7 @@ def test_a_retry_policy_of_the_virtual_host_is_copied_and_sees_failures() -> Non
     ],
     ids=[
         "original-dst",
+        "secret",
         "no-endpoint",
         "missing-cluster",
         "owners-fault",
