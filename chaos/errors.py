@@ -132,6 +132,9 @@ class Inconclusive(ChaosError):
 class Aborted(Inconclusive):
     """A watch ended the injection under which the experiment was waiting."""
 
+    window: object = None
+    """Where a guard claim ended it: the window that was open, cut short at that moment; its claims can still be judged."""
+
 
 class Violated(AssertionError):
     """A claim does not hold."""

@@ -15,6 +15,7 @@ from chaos.claims.amplification import Amplify
 from chaos.claims.answers import Return
 from chaos.claims.claim import Claim, Levels, S
 from chaos.claims.differences import By, DifferFrom, Direction, NotDifferFrom
+from chaos.claims.guarding import Guard
 from chaos.claims.judging import undecided, verdict_on
 from chaos.claims.looking import Looking, outlook_of
 from chaos.claims.recovery import Ended, Recover
@@ -42,18 +43,18 @@ _expectations: Final = itertools.count()
 class Pending:
     """The verdict of a claim on a window that was still open: there when its block has ended."""
 
-    def __init__(self, claim: str, window: Window, planned: int | None = None) -> None:
+    def __init__(self, claim: str, where: str, planned: int | None = None) -> None:
         self.claim = claim
         self.planned = planned
         """Requests that decide it if none of them is bad; None where nobody can tell beforehand."""
-        self._window = window
+        self._where = where
         self._verdict: Verdict | None = None
 
     @property
     def verdict(self) -> Verdict:
         """Raises Inconclusive while there is none."""
         if self._verdict is None:
-            raise Inconclusive(f"{self._window.name}: {self.claim} is not judged yet: read its verdict after the block has ended")
+            raise Inconclusive(f"{self._where}: {self.claim} is not judged yet: read its verdict after the block has ended")
         return self._verdict
 
     @property
@@ -85,10 +86,7 @@ class _Expectation(Generic[S]):
     def _claim(self, kind: Callable[P, Claim[S]], *args: P.args, **kwargs: P.kwargs) -> Verdict | Pending:
         self._ledger.unfinished.pop(self._number, None)
         claim = kind(*args, **kwargs)
-        levels = Levels(
-            held=ALPHA_HELD,
-            violated=alpha_violated(experiments=self._ledger.experiments, claim=self._ledger.number()),
-        )
+        levels = _levels(self._ledger)
         if self._window.closed:
             return self._ledger.settle(self._judged(claim, levels), soft=self._soft)
         return self._registered(claim, levels)
@@ -96,7 +94,7 @@ class _Expectation(Generic[S]):
     def _registered(self, claim: Claim[S], levels: Levels) -> Pending:
         """Says what it needs before any of it is sent."""
         outlook = self._window.outlook
-        pending = Pending(claim.text, self._window, claim.planned(outlook) if outlook else None)
+        pending = Pending(claim.text, self._window.name, claim.planned(outlook) if outlook else None)
         if outlook is not None:
             outlook.tell(f"{self._name()}: {outlook_of(claim.text, pending.planned, outlook)}")
         self._window.watch(Looking(claim, levels, pending.planned).enough)
@@ -220,6 +218,50 @@ class TrafficClaims:
         return _of_window(claim.awaited(), **self._options)._claim(lambda: claim)
 
 
+class GuardClaims:
+    """What can be watched while faults are on, and ends them when it is violated (docs/reference/claims.md)."""
+
+    def __init__(self, traffic: Flowing, *, soft: bool) -> None:
+        self._traffic = traffic
+        self._soft = soft
+        self._number = next(_expectations)
+        traffic.ledger.unfinished[self._number] = f"expect({traffic!r}, guard=True)"
+
+    def to_succeed(self, at_least: Share = "99%", *, ok: Collection[int] = (), burst: float = 1) -> Pending:
+        """No fault goes on once fewer of the requests under it than `at_least` are shown to succeed."""
+        return self._watched(Succeed(at_least, ok=ok, burst=burst))
+
+    def to_respond_within(self, duration: Duration, *, at: str = "p95") -> Pending:
+        """No fault goes on once the latency at a quantile, of the requests under it, is shown to be longer. Takes 500 requests."""
+        return self._watched(RespondWithin(duration, at=at))
+
+    def _watched(self, claim: Claim[WindowSubject]) -> Pending:
+        ledger = self._traffic.ledger
+        ledger.unfinished.pop(self._number, None)
+        guard = _Settling(claim, _levels(ledger), self._traffic, soft=self._soft)
+        self._traffic.guard(guard)
+        return guard.pending
+
+
+class _Settling(Guard):
+    """A guard whose verdict is written down when its load ends."""
+
+    def __init__(self, claim: Claim[WindowSubject], levels: Levels, traffic: Flowing, *, soft: bool) -> None:
+        super().__init__(claim, levels, traffic)
+        self.pending = Pending(f"{claim.text}, guard", repr(traffic))
+        self._ledger = traffic.ledger
+        self._soft = soft
+
+    def conclude(self) -> None:
+        if self.pending._verdict is None:
+            self.pending._verdict = self.settled()
+            self._ledger.settle(self.pending._verdict, soft=self._soft)
+
+
+def _levels(ledger: Ledger) -> Levels:
+    return Levels(held=ALPHA_HELD, violated=alpha_violated(experiments=ledger.experiments, claim=ledger.number()))
+
+
 class _Options(TypedDict):
     soft: bool
     allow_vacuous: bool
@@ -230,10 +272,14 @@ def expect(subject: Window, *, soft: bool = False, allow_vacuous: bool = False) 
 @overload
 def expect(subject: EdgeWindow, *, soft: bool = False, allow_vacuous: bool = False) -> EdgeClaims: ...
 @overload
-def expect(subject: Flowing, *, soft: bool = False, allow_vacuous: bool = False) -> TrafficClaims: ...
 def expect(
-    subject: Window | EdgeWindow | Flowing, *, soft: bool = False, allow_vacuous: bool = False
-) -> WindowClaims | EdgeClaims | TrafficClaims:
+    subject: Flowing, *, soft: bool = False, allow_vacuous: bool = False, guard: Literal[False] = False
+) -> TrafficClaims: ...
+@overload
+def expect(subject: Flowing, *, soft: bool = False, guard: Literal[True]) -> GuardClaims: ...
+def expect(
+    subject: Window | EdgeWindow | Flowing, *, soft: bool = False, allow_vacuous: bool = False, guard: bool = False
+) -> WindowClaims | EdgeClaims | TrafficClaims | GuardClaims:
     """Claim something of a window, of an edge in a window, or of load while it flows.
 
     On a closed window a claim is judged at once: `Violated` (an AssertionError) if it does not hold, `Inconclusive` if the
@@ -241,7 +287,12 @@ def expect(
 
     soft: write the verdict into the experiment's ledger, and go on; what did not hold is raised after the call phase.
     allow_vacuous: judge also what could not have failed.
+    guard: of load that flows: watch the claim while faults are on, and end them as soon as it is violated.
     """
+    if guard:
+        if not isinstance(subject, Flowing):
+            raise InvalidValue(f"expect({subject!r}, guard=True): what is guarded is load that flows, expect(traffic, guard=True)")
+        return GuardClaims(subject, soft=soft)
     if isinstance(subject, Window):
         return _of_window(subject, soft=soft, allow_vacuous=allow_vacuous)
     if isinstance(subject, EdgeWindow):

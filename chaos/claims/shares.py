@@ -90,7 +90,7 @@ def bound(decision: Decision, *, good: bool) -> str:
 
 def _bet(look: Look) -> str:
     """Bounds would be wrong where one may stop at any time; the odds of the bets are what decides."""
-    for_it = f"{_odds(look.log_e_held)} for it ({_odds(-math.log(look.alpha_held))} decide)"
+    for_it = f"{_odds(look.log_e_held)} for it ({_odds(-math.log(look.alpha_held or 1))} decide)"
     against = f"{_odds(look.log_e_violated)} against it ({_odds(-math.log(look.alpha_violated))} decide)"
     told = {Outcome.HELD: for_it, Outcome.VIOLATED: against, Outcome.INCONCLUSIVE: f"{for_it}, {against}"}
     return f"judged as it arrived, since the window was cut short: odds of {told[look.outcome]}"

@@ -46,6 +46,25 @@ class Flowing(Protocol):
     def requests(self, start: int, end: int) -> Samples:
         """Requests scheduled in [start, end) that have ended, whatever was going on."""
 
+    def faulted(self, *, ended: bool = False) -> WindowEvidence:
+        """Requests scheduled while a fault was in force: as far as all have ended, or (`ended`) once all have, with their calls.
+
+        Raises Inconclusive when there was no fault.
+        """
+
+    def guard(self, guard: Guardian) -> None:
+        """Look at it while faults are on, and end them when it gives a reason; settle it when the load ends."""
+
+
+class Guardian(Protocol):
+    """A guard claim (`chaos.claims.guarding`)."""
+
+    def look(self) -> str:
+        """Why no fault may go on; empty if it may."""
+
+    def conclude(self) -> None:
+        """The load has ended. Raises what its verdict is to the experiment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject(ABC):

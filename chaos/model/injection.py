@@ -69,6 +69,8 @@ class InjectionRecord:
     """No proxy was seen to hold it any more."""
     aborted: str = ""
     """Why a watch ended it early; empty if none did."""
+    guarded: bool = False
+    """It was a guard claim that ended it: until then everything was as it was proven, and counts."""
 
     @property
     def in_force_ms(self) -> float:

@@ -58,6 +58,8 @@ class Stretch:
     open_model: bool
     doubts: tuple[str, ...] = ()
     cut_short: bool = False
+    follows: bool = False
+    """It lasts as long as the injections do, whichever begin and end in it: a guard's."""
     reached_by: Callable[[InjectionRequest], bool] = lambda _: True
     """Can an injection hit requests of this load at all?"""
 
@@ -107,8 +109,9 @@ def gather(
     samples = clear_of_transitions(scheduled, injections)
     live = tuple(i for i in injections if _live(i, stretch.start, stretch.end))
     book = _Edges(stretch, samples, log, live, ejections, resolve, {observed.edge: observed for observed in edges}, bystanders)
-    ended = [f"{i} was ended early: {i.aborted}" for i in live if i.aborted]
-    doubts = [*stretch.doubts, *_mixed(stretch, injections), *ended, *book.unproven()]
+    ended = [f"{i} was ended early: {i.aborted}" for i in live if i.aborted and not i.guarded]
+    mixed = [] if stretch.follows else _mixed(stretch, injections)
+    doubts = [*stretch.doubts, *mixed, *ended, *book.unproven()]
     return WindowEvidence(
         name=f"{stretch.name} ({kind})",
         kind=kind,

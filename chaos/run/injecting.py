@@ -85,12 +85,13 @@ class Injection:
     async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
         await asyncio.to_thread(self.__exit__, kind, failure, trace)
 
-    def undo(self, *, aborted: str = "") -> None:
+    def undo(self, *, aborted: str = "", guarded: bool = False) -> None:
         """Switch it off and prove it gone; nothing if that was done. Raises UndoFailed."""
         with shielded(f"undoing {self.record}"), self._experiment.changing:
             if self.record.gone or not self.record.written:
                 return
-            self.record = replace(self.record, aborted=self.record.aborted or aborted)
+            if aborted and not self.record.aborted:
+                self.record = replace(self.record, aborted=aborted, guarded=guarded)
             what = f"{self.record} may still be in force in {', '.join(self.record.callers)}"
             undone(self._switch_off, what, self._experiment.undo_failed)
             self.record = replace(self.record, gone=clock.now())

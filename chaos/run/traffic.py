@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from chaos import clock
-from chaos.errors import ExperimentError, Inconclusive, LoadFailure
+from chaos.claims.subjects import Guardian
+from chaos.errors import Aborted, ExperimentError, Inconclusive, LoadFailure, Violated
 from chaos.load.port import Flow, LoadPlan, OpenModel, Script
 from chaos.model import units
 from chaos.model.edge import Edge
@@ -47,6 +49,7 @@ class Traffic:
         self._stopped = False
         self._windows = 0
         self._steady: WindowEvidence | None = None
+        self._guards: list[Guardian] = []
         self._ejected_before: dict[Window, dict[Edge, int]] = {}
         """Ejections on each edge when a window began."""
         self.target = target
@@ -64,6 +67,22 @@ class Traffic:
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
+        self._conclude(failure)
+
+    def _conclude(self, failure: BaseException | None) -> None:
+        """Guards speak last: that one is violated is why the experiment was aborted, and no reason to hide another failure."""
+        raised: list[Exception] = []
+        for guard in self._guards:
+            try:
+                guard.conclude()
+            except Exception as error:
+                raised.append(error)
+        if not raised:
+            return
+        told = raised[0] if len(raised) == 1 else ExceptionGroup(f"{len(raised)} guards of {self.target} do not hold", raised)
+        if failure is None or (isinstance(failure, Aborted) and any(isinstance(each, Violated) for each in raised)):
+            raise told from failure
+        failure.add_note(str(told))
 
     async def __aenter__(self) -> Traffic:
         return await asyncio.to_thread(self.__enter__)
@@ -90,8 +109,9 @@ class Traffic:
         window = self._new_window()
         start = max(clock.now(), self._warm())
         end = start + int(seconds * clock.NS)
-        self._flow_until(window, start, end, seconds)
-        return self._close(window, start, end)
+        with self._cut_by_guards(window, start):
+            self._flow_until(window, start, end, seconds)
+            return self._close(window, start, end)
 
     async def window_async(self, length: str | timedelta) -> Window:
         """The same, from a worker thread."""
@@ -103,8 +123,11 @@ class Traffic:
         window = self._new_window()
         self._experiment.alarm.wait_until(self._warm())
         start = clock.now()
-        yield window
-        self._close(window, start, clock.now())
+        with self._cut_by_guards(window, start):
+            yield window
+            self._experiment.watcher.heed()
+            self._experiment.alarm.check()
+            self._close(window, start, clock.now())
 
     @contextmanager
     def until_decided(self, max: str | timedelta = "60s") -> Iterator[Window]:  # noqa: A002 - the word for it
@@ -113,7 +136,11 @@ class Traffic:
         window = self._new_window(looked_at=True)
         self._experiment.alarm.wait_until(self._warm())
         start = clock.now()
-        yield window
+        with self._cut_by_guards(window, start):
+            yield window
+            self._decide(window, start, seconds)
+
+    def _decide(self, window: Window, start: int, seconds: float) -> None:
         if not window.watched:
             raise ExperimentError(
                 f"{window.name}: nothing was claimed of it, so that nothing can be decided: write expect(...).to_... in the block, "
@@ -181,7 +208,55 @@ class Traffic:
     def __repr__(self) -> str:
         return f"<load on {self.target}>"
 
+    def guard(self, guard: Guardian) -> None:
+        """Looked at while faults are on, and settled when the load ends."""
+        self._guards.append(guard)
+        self._experiment.watcher.ask(guard.look)
+
+    def faulted(self, *, ended: bool = False) -> WindowEvidence:
+        """The requests that were scheduled while a fault of the experiment was in force, as far as all of them have ended.
+
+        `ended`: wait for all of them, and for the lines of their calls.
+        """
+        warm = self._warm() if self._flow is not None else clock.now()
+        live = [(max(warm, i.proven), i.withdrawn or clock.now()) for i in self._experiment.history if i.proven]
+        stretches = [(first, last) for first, last in live if first < last]
+        if not stretches:
+            raise Inconclusive(f"no fault was in force while {self.target} was guarded, so that nothing was to be guarded against")
+        start, end = min(first for first, _ in stretches), max(last for _, last in stretches)
+        if ended:
+            evidence = self._evidence("what was guarded", start, end, self._experiment.ejections(), follows=True)
+        else:
+            evidence = self._so_far("what is guarded", start)
+        samples = self.flow.samples().between(start, end) if ended else evidence.samples
+        keep = [any(first <= at < last for first, last in stretches) for at in samples["scheduled"]]
+        scheduled = sum(self.flow.scheduled(*stretch) for stretch in _apart(stretches)) if ended else sum(keep)
+        samples = samples.where(keep)
+        return replace(evidence, samples=samples, scheduled=scheduled, transition=0, steady=self._steady, cut_short=True)
+
     # -- in detail
+    @contextmanager
+    def _cut_by_guards(self, window: Window, start: int) -> Iterator[None]:
+        """A guard ended the fault: what was asked until then is a window that was cut short, and the error carries it."""
+        try:
+            yield
+        except Aborted as aborted:
+            ends = [i.withdrawn for i in self._experiment.history if i.guarded and i.withdrawn > start]
+            if ends and not window.closed:
+                aborted.window = window
+                try:
+                    self._close(window, start, self._all_ended(start, min(ends)), cut_short=True)
+                except Exception as told:  # the verdicts are written down; that it was aborted comes first
+                    aborted.add_note(str(told))
+            raise
+
+    def _all_ended(self, start: int, withdrawn: int) -> int:
+        """The first request that was still alive when the fault was withdrawn: who is slow must not be left out."""
+        self._await_resolved(withdrawn)
+        samples = self.flow.samples().between(start, withdrawn)
+        alive = [due for due, ended in zip(samples["scheduled"], samples["ended"], strict=True) if ended >= withdrawn]
+        return max(start, min(alive, default=withdrawn))
+
     def _new_window(self, *, looked_at: bool = False) -> Window:
         if self._stopped:
             raise ExperimentError(f"load on {self.target} has ended: take its windows inside its block")
@@ -213,6 +288,8 @@ class Traffic:
         while clock.now() < end and not enough():
             alarm.wait_until(min(end, clock.now() + int(PROGRESS_EVERY * clock.NS)))
             self.flow.check()
+            self._experiment.watcher.heed()
+            alarm.check()
             if self._experiment.tells_progress:
                 samples = self.flow.samples().between(start, end)
                 errors = sum(is_bad(samples, i) for i in range(len(samples)))
@@ -258,7 +335,14 @@ class Traffic:
         return window
 
     def _evidence(
-        self, name: str, start: int, end: int, ejected_before: Mapping[Edge, int], *, cut_short: bool = False
+        self,
+        name: str,
+        start: int,
+        end: int,
+        ejected_before: Mapping[Edge, int],
+        *,
+        cut_short: bool = False,
+        follows: bool = False,
     ) -> WindowEvidence:
         """Once everything of the stretch has ended."""
         doubts = self._gather_doubts(start, end)
@@ -276,6 +360,7 @@ class Traffic:
             open_model=isinstance(model, OpenModel),
             doubts=tuple(doubts),
             cut_short=cut_short,
+            follows=follows,
             reached_by=self._reached_by,
         )
         experiment = self._experiment
@@ -324,6 +409,17 @@ class Traffic:
 
         if clock.poll(resolved, deadline=deadline, first=0.002, most=0.02) is None:
             raise LoadFailure(f"requests of {self.target} were not resolved {SETTLE_GRACE:g} s after their own timeout")
+
+
+def _apart(stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same time without overlaps."""
+    apart: list[tuple[int, int]] = []
+    for first, last in sorted(stretches):
+        if apart and first <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(last, apart[-1][1]))
+        else:
+            apart.append((first, last))
+    return apart
 
 
 def _closed(experiment: str, target: str, evidence: WindowEvidence) -> WindowClosed:

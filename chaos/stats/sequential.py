@@ -79,7 +79,10 @@ class _Counts:
 
 
 class Watch:
-    """The looks at one claim. Each of its methods takes the whole prefix so far, and returns the last look."""
+    """The looks at one claim. Each of its methods takes the whole prefix so far, and returns the last look.
+
+    With `alpha_held` 0 it is never held: a guard goes on looking for a violation however good it was so far.
+    """
 
     def __init__(self, allowed: float, *, alpha_violated: float, alpha_held: float, schedule: Schedule) -> None:
         check_allowed(allowed)
@@ -115,6 +118,8 @@ class Watch:
             outcome = outcome_for_all(bad, missing, total)
         else:
             outcome = self._outcome(log_e_held, log_e_violated)
+        if outcome is Outcome.HELD and not self._alpha_held:
+            outcome = Outcome.INCONCLUSIVE
         return Look(
             outcome=outcome,
             bad=bad,
@@ -129,7 +134,7 @@ class Watch:
         )
 
     def _outcome(self, log_e_held: float, log_e_violated: float) -> Outcome:
-        if log_e_held >= -math.log(self._alpha_held):
+        if self._alpha_held and log_e_held >= -math.log(self._alpha_held):
             return Outcome.HELD
         return Outcome.VIOLATED if log_e_violated >= -math.log(self._alpha_violated) else Outcome.INCONCLUSIVE
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
+from chaos.claims.subjects import Guardian
 from chaos.model.calls import Attempt, Call
 from chaos.model.edge import Edge
 from chaos.model.fault import Fault
@@ -205,6 +206,7 @@ class Flowed:
         self.target = "/productpage"
         self.ledger = ledger or Ledger()
         self.steady = steady
+        self.guards: list[Guardian] = []
         self._fault = fault
         self._after = after
 
@@ -218,6 +220,12 @@ class Flowed:
 
     def requests(self, start: int, end: int) -> Samples:
         return self._after.between(start, end)
+
+    def faulted(self, *, ended: bool = False) -> WindowEvidence:
+        return self._fault
+
+    def guard(self, guard: Guardian) -> None:
+        self.guards.append(guard)
 
     def __repr__(self) -> str:
         return f"<load on {self.target}>"
