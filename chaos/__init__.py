@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chaos.errors import Inconclusive, Violated
     from chaos.model.edge import Edge
     from chaos.model.fault import Fault, abort, delay, throttle
+    from chaos.model.patience import EffectiveTimeout
     from chaos.model.window import EdgeWindow, Window
     from chaos.run.loading import locustfile
     from chaos.run.traffic import Traffic
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Edge",
     "EdgeWindow",
+    "EffectiveTimeout",
     "Experiment",
     "Fault",
     "Inconclusive",
@@ -43,6 +45,7 @@ __all__ = [
 _HOMES: Final = {
     "Edge": "chaos.model.edge",
     "EdgeWindow": "chaos.model.window",
+    "EffectiveTimeout": "chaos.model.patience",
     "Experiment": "chaos.run.view:ExperimentView",
     "Fault": "chaos.model.fault",
     "Inconclusive": "chaos.errors",

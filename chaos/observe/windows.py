@@ -37,6 +37,8 @@ class ObservedEdge:
     """Per private path: the callee's hosts in the order of their index."""
     policy: tuple[str, ...] = ()
     policy_timeout: float | None = None
+    longest_timeout: float = 0.0
+    """Seconds: the longest timeout any route of the edge sets; 0 = none."""
     declared_retries: int = 0
     private_only: bool = False
     """The mesh writes down calls on private paths alone."""

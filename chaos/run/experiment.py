@@ -272,6 +272,7 @@ class Experiment:
             replicas={path.name: path.replicas for path in paths},
             policy=policy.lines,
             policy_timeout=policy.timeout,
+            longest_timeout=max((route.timeout or 0.0 for route in policy.routes), default=0.0),
             declared_retries=policy.attempts,
             private_only=not self._run.mesh.sees_every_call,
         )

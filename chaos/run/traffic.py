@@ -180,6 +180,21 @@ class Traffic:
         self._flow_until(window, start, end, (end - start) / clock.NS)
         self._close(window, start, end)
 
+    # -- for measurements
+    @property
+    def experiment(self) -> Experiment:
+        """Whose load it is."""
+        return self._experiment
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for which a request is waited for."""
+        return self._plan.timeout
+
+    def seconds_for(self, requests: int) -> float:
+        """How long so many requests take, at least a second."""
+        return max(1.0, requests / self._plan.model.rate) if isinstance(self._plan.model, OpenModel) else 1.0
+
     # -- for claims on the time to come
     @property
     def ledger(self) -> Ledger:

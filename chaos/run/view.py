@@ -14,7 +14,9 @@ from chaos.injection.callers import ends
 from chaos.model.edge import Edge
 from chaos.model.fault import Fault
 from chaos.model.inventory import Pod, Service
+from chaos.model.patience import EffectiveTimeout
 from chaos.run.loading import LoadRequest, LocustFile, planner
+from chaos.run.patience import measured
 
 if TYPE_CHECKING:
     from chaos.model.injection import Traffic as Reach
@@ -53,6 +55,13 @@ class MeshView:
         """`"productpage -> reviews"` as a value; both ends exist. Raises InvalidValue, or Refused where nothing can be seen."""
         mesh = self._run.mesh
         return ends(Edge.of(text), mesh.services(), mesh.pods(), mesh.default_namespace).edge
+
+    def effective_timeout(self, edge: str | Edge, traffic: Traffic) -> EffectiveTimeout:
+        """How long callers on an edge really wait: delays their calls once, under load that flows, and sees who gives up when.
+
+        Raises Inconclusive where fewer than 5 calls show it, ExperimentError where the load itself would give up first.
+        """
+        return measured(Edge.of(edge), traffic)
 
     def __repr__(self) -> str:
         return f"<mesh {self.kind} {self.name}>"
