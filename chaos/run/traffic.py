@@ -240,7 +240,7 @@ class Traffic:
             raise Inconclusive(f"no fault was in force while {self.target} was guarded, so that nothing was to be guarded against")
         start, end = min(first for first, _ in stretches), max(last for _, last in stretches)
         if ended:
-            evidence = self._evidence("what was guarded", start, end, self._experiment.ejections(), follows=True)
+            evidence = self._evidence(f"guarded load on {self.target}", start, end, self._experiment.ejections(), follows=True)
         else:
             evidence = self._so_far("what is guarded", start)
         samples = self.flow.samples().between(start, end) if ended else evidence.samples
