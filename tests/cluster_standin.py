@@ -41,6 +41,8 @@ class Cluster:
         self.filters: dict[tuple[str, str], dict[str, Any]] = {}
         self.kept: dict[tuple[str, str, str], dict[str, Any]] = {}
         """(leases or configmaps, namespace, name) -> object"""
+        self.away = False
+        """Answers everybody with 503."""
         self.ahead = 0.0
         """Seconds by which the server's clock is ahead of this machine's."""
         self._versions = 0
@@ -89,6 +91,8 @@ class Cluster:
     @web.middleware
     async def _authorized(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.calls.append(f"{request.method} {request.path}")
+        if self.away:
+            return _status(503, "the server is currently unable to handle the request")
         if request.headers.get("authorization") != "Bearer secret":
             return _status(401, "Unauthorized")
         parts = request.path.split("/")

@@ -19,7 +19,9 @@ from chaos import errors
 # Command -> the module that has a click command of the same name.
 COMMANDS: Mapping[str, str] = {
     "lint": "chaos.cli.lint",
+    "reap": "chaos.cli.reap",
     "report": "chaos.cli.report",
+    "status": "chaos.cli.status",
     "sweep": "chaos.cli.sweep",
     "translate": "chaos.cli.translate",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -146,6 +147,10 @@ class Remains(ABC):
     @abstractmethod
     def delete(self, names: Sequence[tuple[str, str]]) -> None:
         """Remove by (namespace, name). What is not there is no error."""
+
+    def now(self) -> datetime:
+        """By the clock that deadlines of objects are judged by."""
+        return datetime.now(UTC)
 
     @abstractmethod
     def stopped(self) -> str:

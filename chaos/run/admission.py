@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from chaos.errors import Stopped
 from chaos.injection.callers import Ends
-from chaos.injection.names import REAPER
-from chaos.mesh.port import Leases, Mesh
+from chaos.injection.names import ANNOTATION_LEASE, LABEL_RUN, REAPER
+from chaos.mesh.port import Lease, Leases, Mesh
 from chaos.model.topology import Topology
 
 
@@ -21,6 +21,18 @@ def admit(mesh: Mesh, topology: Topology, ends: Ends) -> None:
             raise Stopped(
                 f"{ends.edge}: {reason}. If this machine is lost, what it wrote would stay: deploy the reaper (deploy/), or say in "
                 f"{topology.file}: allow: {{without_reaper: true}}"
+            )
+
+
+def check_clean(mesh: Mesh, lease: Lease) -> None:
+    """Raises Stopped while something of a run that had this callee before still stands there."""
+    for an_object in mesh.ours() if mesh.reach else ():
+        metadata = an_object["metadata"]
+        run = metadata["labels"][LABEL_RUN]
+        if run != lease.holder and (metadata.get("annotations") or {}).get(ANNOTATION_LEASE) == lease.id:
+            raise Stopped(
+                f"{metadata['namespace']}/{metadata['name']} of run {run}, which had {lease.about} before, is still there: "
+                f"istio-chaos sweep --context={mesh.reach.get('context', '')} -n {metadata['namespace']}"
             )
 
 

@@ -29,7 +29,7 @@ from chaos.model.injection import Traffic as Reach
 from chaos.model.marks import Mark
 from chaos.model.verdict import Ledger, Verdict
 from chaos.observe.windows import ObservedEdge
-from chaos.run.admission import admit, stopped
+from chaos.run.admission import admit, check_clean, stopped
 from chaos.run.evidence import LogReader
 from chaos.run.guard import check_injection, check_namespaces
 from chaos.run.injecting import Injection, undone
@@ -245,7 +245,7 @@ class Experiment:
     def _admit(self, found: Ends) -> None:
         """Raises Stopped where nothing may be changed now, Occupied while another run has the callee."""
         admit(self._run.mesh, self._run.topology, found)
-        self._run.tenure.take(found.callee)
+        check_clean(self._run.mesh, self._run.tenure.take(found.callee))
 
     def _remove_paths(self) -> None:
         """Raises UndoFailed: what stays behind is inert, and still ours."""

@@ -11,6 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,8 @@ class Left:
     """Process group -> start time of its leader, so that a reused number is never ended."""
     objects: list[tuple[str, str]] = field(default_factory=list)
     leases: list[tuple[str, str]] = field(default_factory=list)
+    trouble: str = ""
+    """Why whoever came after it could not undo everything."""
 
     @property
     def runner(self) -> str:
@@ -110,6 +113,8 @@ def _take(found: Left, entry: dict[str, Any]) -> None:
             found.run, found.pid, found.started = run, pid, started
         case {"mesh": mesh}:
             found.mesh, found.reach = mesh, entry.get("reach", {})
+        case {"trouble": text}:
+            found.trouble = text
         case {"leasing": [namespace, name]}:
             found.leases.append((namespace, name))
         case {"spawned": group, "started": started}:
@@ -119,6 +124,12 @@ def _take(found: Left, entry: dict[str, Any]) -> None:
         case {"removed": keys}:
             gone = {(namespace, name) for namespace, name in keys}
             found.objects = [key for key in found.objects if key not in gone]
+
+
+def troubled(path: Path, text: str) -> None:
+    """Written by who could not undo everything, for the next one; the journal stays."""
+    with suppress(OSError), path.open("ab") as file:
+        file.write(b"\n" + json.dumps({"trouble": text}).encode() + b"\n")
 
 
 def process_start(pid: int) -> int:

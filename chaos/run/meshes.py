@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from chaos.errors import ConfigurationError, TopologyError
 from chaos.load.port import Generator
-from chaos.mesh.port import Mesh
+from chaos.mesh.port import Mesh, Remains
 from chaos.model.topology import Choice, Topology
 from chaos.run import state
 from chaos.run.places import Place, place
@@ -52,6 +52,23 @@ def open_run(kind: str, topology: Topology, options: RunOptions, choice: Choice 
     return check(kind, topology, choice)(options)
 
 
+def remains(reach: Mapping[str, str]) -> Remains:
+    """What of ours is in a mesh that outlives its runs, by what a journal says of it; `context` and `namespaces` by hand.
+
+    Nothing is sent yet. Raises ConfigurationError.
+    """
+    from chaos.mesh.cluster.remains import ClusterRemains
+
+    return ClusterRemains.reached(reach)
+
+
+def prepare() -> None:
+    """Import what `remains` will need."""
+    from chaos.mesh.cluster import client
+
+    client.prepare()
+
+
 def _check_local(topology: Topology) -> Opener:
     if topology.local is None:
         raise TopologyError(f"{topology.file}: nothing under local: say which manifests and processes the local mesh runs")
@@ -70,7 +87,8 @@ def _check_cluster(topology: Topology, where: Place) -> Opener:
     finally:
         mesh.close()
     return Opener(
-        lambda options: Run.opened(options, topology, mesh=lambda _: _cluster(topology, where), generator=_locust), header
+        lambda options: Run.opened(options, topology, mesh=lambda _: _cluster(topology, where), generator=_locust, visiting=True),
+        header,
     )
 
 

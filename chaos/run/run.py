@@ -58,7 +58,7 @@ class RunOptions:
 class Run:
     """One process of a run with its mesh up. Use `opened`; `close` ends everything, whatever else fails."""
 
-    def __init__(self, options: RunOptions, topology: Topology) -> None:
+    def __init__(self, options: RunOptions, topology: Topology, *, visiting: bool = False) -> None:
         self.id = options.id
         self.topology = topology
         self.tells_progress = options.tells_progress
@@ -70,7 +70,7 @@ class Run:
         self._closed = False
         options.folder.mkdir(parents=True, exist_ok=True)
         self.journal = Journal.opened(options.id)
-        self._watchdog: subprocess.Popen[bytes] = watchdog.start(self.journal.path)
+        self._watchdog: subprocess.Popen[bytes] = watchdog.start(self.journal.path, visiting=visiting)
         self.mesh: Mesh
         self.tenure: Tenure
         self.generator: Generator
@@ -84,9 +84,10 @@ class Run:
         *,
         mesh: Callable[[Run], Mesh],
         generator: Callable[[Run], Generator],
+        visiting: bool = False,
     ) -> Run:
-        """Bring everything up; what was started is ended again when a part fails."""
-        run = cls(options, topology)
+        """Bring everything up; what was started is ended again when a part fails. `visiting` a mesh that outlives the run."""
+        run = cls(options, topology, visiting=visiting)
         try:
             run.generator = generator(run)  # it starts beside the mesh
             run.mesh = mesh(run)
@@ -190,12 +191,26 @@ def new_id() -> str:
     return Mark.of_run()
 
 
-def sweep() -> list[str]:
-    """Undo what dead runs left behind on this machine; one line for each journal found."""
-    told = []
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What came of what dead runs left on this machine: a line for each journal."""
+
+    done: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def sweep(*, patience: float = watchdog.PATIENCE) -> Swept:
+    """Undo what dead runs left behind, as their journals on this machine say. One that fails never stops the others."""
+    done, failed = [], []
     for journal in watchdog.orphans():
-        with suppress(FileNotFoundError):  # its watchdog was faster
-            found = watchdog.undo(journal)
-            on = f" on {found.mesh['name']}" if found.mesh else ""
-            told.append(f"run {found.run}{on}: ended {len(found.groups)} process groups")
-    return told
+        try:
+            found = watchdog.undo(journal, patience=patience)
+        except FileNotFoundError:
+            continue  # its watchdog was faster
+        except UndoFailed as error:
+            failed.append(str(error))
+            continue
+        on = f" on {found.mesh['name']}" if found.mesh else ""
+        removed = f", removed {len(found.objects)} objects" if found.reach else ""
+        done.append(f"run {found.run}{on}: ended {len(found.groups)} process groups{removed}")
+    return Swept(tuple(done), tuple(failed))

@@ -2,7 +2,8 @@
 
 Started before the first child process or change, in a session of its own, so that neither Ctrl-C nor the end of the terminal
 reaches it. It waits on the runner's pidfd, which it inherits: no pid can be reused and no race is left at the start. Where there
-are no pidfds it watches its parent. The same code undoes by hand: `sweep`.
+are no pidfds it watches its parent. Once the journal names a cluster it connects there, so that nothing is left to be imported or
+agreed upon when it has to act. The same code undoes by hand: `sweep`.
 """
 
 from __future__ import annotations
@@ -12,25 +13,37 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from chaos import clock
+from chaos.errors import ChaosError, UndoFailed
+from chaos.mesh.port import Lease, Remains
 from chaos.run import state
+from chaos.run.cleaning import remove
 from chaos.run.ending import end_groups, stragglers
-from chaos.run.journal import Left, left, process_start
+from chaos.run.journal import Left, left, process_start, troubled
 
+PATIENCE = 60.0
+"""Seconds for which an API server is asked again by somebody who waits for it."""
+INSISTENCE = 900.0
+"""The same, by a watchdog: nobody waits for it."""
+VISITING = "visiting"
+LOOKS = 100
+"""Milliseconds between two looks whether the journal names a cluster yet."""
 GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL: nobody is left who could want anything of these processes."""
 
 
-def start(journal: Path) -> subprocess.Popen[bytes]:
-    """Start the watchdog of this process."""
+def start(journal: Path, *, visiting: bool = False) -> subprocess.Popen[bytes]:
+    """Start the watchdog of this process; `visiting` if a mesh will be written to that outlives it."""
     pidfd = os.pidfd_open(os.getpid()) if hasattr(os, "pidfd_open") else -1
+    told = journal, pidfd, os.getpid()
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "chaos.run.watchdog", str(journal), str(pidfd), str(os.getpid())],
+            [sys.executable, "-m", "chaos.run.watchdog", *map(str, told), *([VISITING] if visiting else [])],
             pass_fds=[pidfd] if pidfd >= 0 else [],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -44,9 +57,41 @@ def start(journal: Path) -> subprocess.Popen[bytes]:
             os.close(pidfd)
 
 
-def undo(journal: Path) -> Left:
-    """End and remove what a journal lists, then the journal itself. Returns what was found left."""
+def undo(journal: Path, *, patience: float = PATIENCE, remains: Remains | None = None) -> Left:
+    """End and remove what a journal lists, then the journal itself. Returns what was found left.
+
+    Processes and objects at the same time: a load must not go on while an API server does not answer, nor a fault while a process
+    does not end. Raises UndoFailed; the journal stays then, for the next run and for `sweep`.
+    """
     found = left(journal)
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(_end, found)
+        try:
+            if found.reach and (found.objects or found.leases):
+                _remove(found, remains, patience)
+        except ChaosError as error:
+            troubled(journal, str(error))
+            on = f"run {found.run} on {found.mesh.get('name', 'its mesh')}"
+            raise UndoFailed(f"{on} could not be undone, and its journal {journal} stays: {error}") from error
+        finally:
+            ending.result()
+    journal.unlink(missing_ok=True)
+    return found
+
+
+def _remove(found: Left, remains: Remains | None, patience: float) -> None:
+    """Objects first, by journal and by label; then the leases, so that others may have the callees at once."""
+    if remains is None:
+        from chaos.run import meshes
+
+        remains = meshes.remains(found.reach)
+    remove(remains, found.objects, run=found.run, patience=patience)
+    for namespace, name in found.leases:
+        remains.leases.release(Lease(namespace=namespace, name=name, holder=found.run, age=0.0, valid=0.0))
+
+
+def _end(found: Left) -> None:
+    """The process groups; afterwards `found` has those that were alive."""
     alive: list[int] = []
     # A child may have been started and not yet journalled, and one that is dying may have started another.
     groups = {**stragglers(found.runner), **found.groups}
@@ -54,18 +99,20 @@ def undo(journal: Path) -> Left:
         alive += ended
         groups = stragglers(found.runner)
     found.groups = {group: found.groups.get(group, 0) for group in alive}
-    journal.unlink(missing_ok=True)
-    return found
+
+
+def journals() -> Iterator[tuple[Path, Left, bool]]:
+    """Every journal of this machine, what it says, and whether its owner is alive."""
+    for journal in sorted(state.folder().glob("*.journal")):
+        with suppress(FileNotFoundError):  # its watchdog was faster
+            found = left(journal)
+            yield journal, found, bool(found.pid) and _alive(found.pid, found.started)
 
 
 def orphans() -> Iterator[Path]:
     """Journals whose owner is no longer alive."""
-    for journal in sorted(state.folder().glob("*.journal")):
-        try:
-            found = left(journal)
-        except FileNotFoundError:
-            continue  # its watchdog was faster
-        if not found.pid or not _alive(found.pid, found.started):
+    for journal, _, alive in journals():
+        if not alive:
             yield journal
 
 
@@ -76,16 +123,48 @@ def _alive(pid: int, started: int) -> bool:
     return False
 
 
-def _wait_for_end(pidfd: int, pid: int) -> None:
+def _wait_for_end(pidfd: int, pid: int, ready: Callable[[], bool]) -> None:
+    """`ready` is called now and then until it says that it has nothing left to do."""
     if pidfd >= 0:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        poller.poll()
+        while not poller.poll(LOOKS):
+            if ready():
+                poller.poll()
+                return
         return
     for step in clock.steps(0.05, most=0.2):
         if os.getppid() != pid:
             return
+        ready()
         clock.pause(step)
+
+
+class _Ready:
+    """Connects to the cluster that the journal names, when it does."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._looked = False
+        self.remains: Remains | None = None
+
+    def __call__(self) -> bool:
+        """True when there is nothing more to get ready."""
+        if self._looked:
+            return True
+        with suppress(OSError):
+            found = left(self._journal)
+            self._looked = bool(found.mesh)
+            if found.reach:
+                self._connect(found.reach)
+        return self._looked
+
+    def _connect(self, reach: Mapping[str, str]) -> None:
+        from chaos.run import meshes
+
+        with suppress(ChaosError):  # it is tried again when it matters
+            self.remains = meshes.remains(reach)
+            self.remains.now()
 
 
 def _import_path() -> str:
@@ -100,9 +179,15 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: None if journal.exists() else sys.exit(0))
-    _wait_for_end(pidfd, pid)
+    if VISITING in arguments:
+        from chaos.run import meshes
+
+        meshes.prepare()  # takes longer than a fault may be left on
+    ready = _Ready(journal)
+    _wait_for_end(pidfd, pid, ready)
     if journal.exists():
-        undo(journal)
+        with suppress(UndoFailed):  # it stands in the journal
+            undo(journal, patience=INSISTENCE, remains=ready.remains)
 
 
 if __name__ == "__main__":

@@ -115,8 +115,11 @@ class Controller:
             return
         from chaos.run.run import sweep
 
-        for line in sweep():
+        swept = sweep()
+        for line in swept.done:
             self._say(f"istio-chaos: swept {line}")
+        for line in swept.failed:
+            self._say(f"istio-chaos: NOT UNDONE: {line}")
 
     def _say(self, line: str) -> None:
         if reporter := self._config.pluginmanager.getplugin("terminalreporter"):

@@ -19,7 +19,7 @@ from chaos.errors import ChaosError, ExperimentError, UndoFailed
 from chaos.model.events import Event, ExperimentStarted
 from chaos.report.stream import EventFile
 from chaos.run import retention
-from chaos.run.run import Run, RunOptions, new_id, sweep
+from chaos.run.run import Run, RunOptions, Swept, new_id, sweep
 from pytest_chaos import options, selection
 from pytest_chaos.distribution import tell_controller
 from pytest_chaos.fixtures import EXPERIMENT
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 UNDO_FAILED: Final = 16
 """Exit status of a session that could not undo: over every other."""
 TERMINATED: Final = 128 + signal.SIGTERM
+PATIENT: Final = 10.0
+"""Seconds for a cluster on which a dead run left something; a new one that wants the same callee is refused until it is gone."""
 PATIENCE: Final = 3
 """So many SIGTERMs leave the rest to the watchdog."""
 
@@ -116,7 +118,7 @@ class Session:
         self._results = Results(config, self.folder)
         if self._given:
             self.folder.mkdir(parents=True, exist_ok=True)  # tells the controller that there are experiments
-        self._swept = [] if self._given else sweep()  # with xdist the controller did
+        self._swept = Swept((), ()) if self._given else sweep(patience=PATIENT)  # with xdist the controller did
         if not self._given:
             retention.prune(options.report(config))
         if line := Progress.on(config):
@@ -155,7 +157,10 @@ class Session:
     # -- what pytest tells
     def pytest_report_collectionfinish(self) -> list[str]:
         """The header, once it is known that there are experiments."""
-        swept = [f"istio-chaos: swept {line}" for line in self._swept]
+        swept = [
+            *(f"istio-chaos: swept {line}" for line in self._swept.done),
+            *(f"istio-chaos: NOT UNDONE: {line}" for line in self._swept.failed),
+        ]
         return [
             *swept,
             f"istio-chaos: {_counted(self._experiments)} on the {options.mesh(self._config)} mesh, run {self._id}",

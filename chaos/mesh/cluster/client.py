@@ -60,6 +60,12 @@ class Answer:
             raise ApiFailure("the API server's answer has no Date header, by which leases are judged") from None
 
 
+def prepare() -> None:
+    """Import now what the first connection would: most of a second."""
+    import urllib3  # noqa: F401
+    from kubernetes import client, config  # noqa: F401
+
+
 class Client:
     """One API server. Safe to use from several threads."""
 

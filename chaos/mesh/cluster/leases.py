@@ -25,9 +25,9 @@ _TRIES: Final = 5
 
 
 class ClusterLeases(Leases):
-    """The leases of some namespaces."""
+    """The leases of some namespaces; None is all of them."""
 
-    def __init__(self, client: Client, namespaces: Sequence[str]) -> None:
+    def __init__(self, client: Client, namespaces: Sequence[str | None]) -> None:
         self._client = client
         self.namespaces = tuple(namespaces)
 

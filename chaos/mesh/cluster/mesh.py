@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -264,6 +265,9 @@ class ClusterMesh(Mesh):
         self._pods.renew()
         for follower in tuple(self._followers.values()):
             follower.check()
+
+    def now(self) -> datetime:
+        return self._remains.now()
 
     def stopped(self) -> str:
         return self._remains.stopped()

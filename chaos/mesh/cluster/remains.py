@@ -5,9 +5,13 @@ For who comes after a run: its watchdog, `istio-chaos sweep`, the reaper; and fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from chaos.errors import ChaosError, NotFound
+from chaos.errors import ChaosError, ConfigurationError, NotFound
 from chaos.injection.names import LABEL_RUN, STOP
 from chaos.mesh.cluster import kinds
 from chaos.mesh.cluster.client import Client
@@ -16,15 +20,31 @@ from chaos.mesh.port import EnvoyFilter, Remains
 
 
 class ClusterRemains(Remains):
-    """Of some namespaces."""
+    """Of some namespaces, or of all."""
 
-    def __init__(self, client: Client, namespaces: Sequence[str]) -> None:
+    def __init__(self, client: Client, namespaces: Sequence[str] | None) -> None:
         self.client = client
-        self.namespaces = tuple(namespaces)
-        self.leases = ClusterLeases(client, namespaces)
+        self.namespaces: tuple[str | None, ...] = (None,) if namespaces is None else tuple(namespaces)
+        self.leases = ClusterLeases(client, self.namespaces)
+
+    @classmethod
+    def reached(cls, reach: Mapping[str, str]) -> ClusterRemains:
+        """As a journal says. Raises ConfigurationError when its context has come to mean another server."""
+        kubeconfig = reach.get("kubeconfig")
+        client = Client.connect(reach["context"], kubeconfig_file=Path(kubeconfig) if kubeconfig else None)
+        if reach.get("server", client.server) != client.server:
+            raise ConfigurationError(
+                f"context {client.context} leads to {client.server} now, and led to {reach['server']} when something was written "
+                "there; nothing is removed from another cluster. Name the right one: istio-chaos sweep --context=... -n ..."
+            )
+        namespaces = reach.get("namespaces", "")
+        return cls(client, namespaces.split(",") if namespaces else None)
 
     def ours(self) -> Sequence[EnvoyFilter]:
         return [o for namespace in self.namespaces for o in self.client.items(kinds.ENVOY_FILTER, namespace, labels=LABEL_RUN)]
+
+    def now(self) -> datetime:
+        return self.client.now()
 
     def delete(self, names: Sequence[tuple[str, str]], *, gone: Callable[[tuple[str, str]], object] = lambda _: None) -> None:
         """In this order, and each is tried whatever becomes of the others. Raises the first failure, with the others as notes."""
@@ -42,14 +62,19 @@ class ClusterRemains(Remains):
             raise failures[0]
 
     def stopped(self) -> str:
-        for namespace in self.namespaces:
-            try:
-                found = self.client.get(kinds.CONFIG_MAP, STOP, namespace)
-            except NotFound:
-                continue
+        for found in self._switches():
+            namespace = found["metadata"]["namespace"]
             told = found.get("data") or {}
             reason = f": {told['reason']}" if told.get("reason") else ""
             by = f", by {told['by']}" if told.get("by") else ""
             command = f"kubectl --context {self.client.context} -n {namespace} delete configmap {STOP}"
             return f"the stop switch of namespace {namespace} is set{reason}{by} (to go on: {command})"
         return ""
+
+    def _switches(self) -> Iterator[Mapping[str, Any]]:
+        for namespace in self.namespaces:
+            if namespace is None:
+                yield from self.client.items(kinds.CONFIG_MAP, fields=f"metadata.name={STOP}")
+                continue
+            with suppress(NotFound):
+                yield self.client.get(kinds.CONFIG_MAP, STOP, namespace)

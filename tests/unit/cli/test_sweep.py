@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from chaos.cli import main
 from chaos.run.journal import Journal
-from chaos.run.run import sweep
+from chaos.run.run import Swept, sweep
 from chaos.run.watchdog import orphans
 
 NOBODY = 2**22 + 1
@@ -55,4 +55,4 @@ def test_a_watchdog_may_be_faster(state: Path, tmp_path: Path, monkeypatch: pyte
     journal.unlink()
     monkeypatch.setattr("chaos.run.watchdog.orphans", lambda: iter(found))
 
-    assert sweep() == []
+    assert sweep() == Swept((), ())

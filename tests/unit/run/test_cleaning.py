@@ -1,0 +1,219 @@
+"""What is dead goes, what a living run needs stays, and nothing is taken for gone that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chaos import clock
+from chaos.clock import NS
+from chaos.errors import ApiFailure, UndoFailed
+from chaos.injection.names import REAPER
+from chaos.mesh.leases import MemoryLeases
+from chaos.mesh.port import Remains
+from chaos.run import cleaning
+from chaos.run.admission import unguarded
+from chaos.run.reaper import Reaper
+from chaos.testing.passing_time import PassingTime
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LEASE = "istio-chaos.back.shop.svc"
+
+
+@dataclass
+class Space(Remains):
+    """Objects and leases in memory, of a clock set by hand."""
+
+    stands: list[dict[str, Any]] = field(default_factory=list)
+    failing: int = 0
+    stubborn: bool = False
+    deleted: list[tuple[str, str]] = field(default_factory=list)
+    at: int = 0
+
+    def __post_init__(self) -> None:
+        self.leases = MemoryLeases(lambda: self.at)
+
+    def ours(self) -> Sequence[dict[str, Any]]:
+        return list(self.stands)
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.at / NS)
+
+    def delete(self, names: Sequence[tuple[str, str]]) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise ApiFailure("not today")
+        self.deleted += names
+        if not self.stubborn:
+            self.stands = [o for o in self.stands if (o["metadata"]["namespace"], o["metadata"]["name"]) not in names]
+
+    def stopped(self) -> str:
+        return ""
+
+    def later(self, seconds: float) -> None:
+        self.at += int(seconds * NS)
+
+    def wrote(self, run: str, *parts: str, lease: str = f"shop/{LEASE}", minutes: float = 10) -> None:
+        for part in parts or ("stage", "switch"):
+            self.stands.append({
+                "metadata": {
+                    "namespace": "shop",
+                    "name": f"istio-chaos-{run}-1-{part}",
+                    "labels": {"istio-chaos.dev/run": run},
+                    "annotations": {
+                        "istio-chaos.dev/lease": lease,
+                        "istio-chaos.dev/deadline": (NOW + timedelta(minutes=minutes)).isoformat(),
+                    },
+                }
+            })  # fmt: skip
+
+    @property
+    def names(self) -> list[str]:
+        return [o["metadata"]["name"] for o in self.stands]
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch) -> PassingTime:
+    time = PassingTime()
+    monkeypatch.setattr("chaos.clock._time", time)
+    return time
+
+
+@pytest.fixture
+def space() -> Space:
+    return Space()
+
+
+def test_what_a_living_run_needs_stays(space: Space) -> None:
+    space.leases.acquire("shop", LEASE, "a", valid=20)
+    space.wrote("a")
+    space.later(20)
+
+    assert cleaning.sweep(space) == []
+    assert space.deleted == []
+
+
+@pytest.mark.parametrize(
+    ("holder", "later", "minutes", "lease", "why"),
+    [
+        ("a", 23, 10, f"shop/{LEASE}", f"its lease shop/{LEASE} was not renewed for 23 s"),
+        ("b", 0, 10, f"shop/{LEASE}", f"its lease shop/{LEASE} is held by b"),
+        ("", 0, 10, f"shop/{LEASE}", f"there is no lease shop/{LEASE}"),
+        ("", 0, 10, "", "it names no lease"),
+        ("a", 1, 0, f"shop/{LEASE}", f"its deadline {NOW.isoformat()} has passed"),
+    ],
+)
+def test_what_is_dead_goes_and_the_line_says_why(
+    space: Space, holder: str, later: float, minutes: float, lease: str, why: str
+) -> None:
+    if holder:
+        space.leases.acquire("shop", LEASE, holder, valid=20)
+    space.wrote("a", lease=lease, minutes=minutes)
+    space.later(later)
+
+    told = cleaning.sweep(space)
+
+    assert told == [f"run a: removed shop/istio-chaos-a-1-{part}: {why}" for part in ("stage", "switch")]
+    assert space.names == []
+
+
+def test_a_run_is_judged_by_its_own_lease(space: Space) -> None:
+    space.leases.acquire("shop", LEASE, "a", valid=20)
+    space.wrote("a")
+    space.wrote("b", lease="shop/another")
+
+    cleaning.sweep(space)
+
+    assert space.names == ["istio-chaos-a-1-stage", "istio-chaos-a-1-switch"]
+
+
+def test_the_switch_goes_first_with_time_for_the_proxies_to_hear_of_it(space: Space) -> None:
+    space.wrote("a")
+    began = clock.now()
+
+    cleaning.sweep(space)
+
+    assert [name for _, name in space.deleted] == ["istio-chaos-a-1-switch", "istio-chaos-a-1-stage"]
+    assert clock.now() - began >= cleaning.SETTLES * NS
+
+
+def test_an_api_that_fails_is_asked_again(space: Space) -> None:
+    space.wrote("a")
+    space.failing = 4
+
+    cleaning.remove(space, [("shop", name) for name in space.names])
+
+    assert space.names == []
+
+
+@pytest.mark.parametrize(("trouble", "says"), [({"failing": 1000}, "not today"), ({"stubborn": True}, "switch is still there")])
+def test_what_cannot_be_proven_gone_is_loud(space: Space, trouble: dict[str, Any], says: str) -> None:
+    space.wrote("a")
+    for name, value in trouble.items():
+        setattr(space, name, value)
+    began = clock.now()
+
+    with pytest.raises(UndoFailed, match=says):
+        cleaning.remove(space, [("shop", name) for name in space.names], patience=30)
+    assert 30 <= (clock.now() - began) / NS < 40
+
+
+def test_a_write_that_was_under_way_when_its_writer_died_is_found_by_label(space: Space) -> None:
+    space.wrote("a")
+    space.wrote("b")
+
+    cleaning.remove(space, [], run="a")
+
+    assert space.names == ["istio-chaos-b-1-stage", "istio-chaos-b-1-switch"]
+
+
+def test_a_lease_that_everybody_forgot_goes(space: Space) -> None:
+    space.leases.acquire("shop", LEASE, "a", valid=20)
+    space.leases.acquire("shop", REAPER, "pod", valid=20)
+    space.later(201)
+
+    cleaning.sweep(space)
+
+    assert [lease.name for lease in space.leases.all()] == [REAPER]
+
+
+# -- the reaper
+def test_a_reaper_shows_that_it_is_there(space: Space) -> None:
+    told: list[str] = []
+    reaper = Reaper(space, ["shop", "web"], "pod-1", told.append)
+    assert "no reaper looks after namespace shop" in unguarded(space.leases, ["shop"])
+
+    assert reaper.look()
+    space.later(19)
+    assert unguarded(space.leases, ["shop", "web"]) == ""
+    space.later(2)
+    assert "has not been seen for 21 s" in unguarded(space.leases, ["shop"])
+    assert told == []
+
+
+def test_a_pass_that_failed_is_no_sign_of_life(space: Space, time: PassingTime) -> None:
+    told: list[str] = []
+    reaper = Reaper(space, ["shop"], "pod-1", told.append)
+    space.wrote("a")
+    space.failing = 1000
+
+    assert not reaper.look()
+    assert "this pass failed" in told[0]
+    assert unguarded(space.leases, ["shop"])
+
+    space.failing = 0
+    assert reaper.look()
+    assert space.names == []
+    assert unguarded(space.leases, ["shop"]) == ""
+
+
+def test_two_reapers_are_no_harm(space: Space) -> None:
+    first, second = (Reaper(space, ["shop"], f"pod-{n}", lambda _: None) for n in (1, 2))
+
+    assert first.look()
+    assert second.look()
+    assert [lease.holder for lease in space.leases.all()] == ["pod-1"]
