@@ -93,6 +93,7 @@ class Run:
             run.mesh = mesh(run)
             # Before anything is written there: the watchdog gets ready to come after us.
             run.journal.mesh(run.mesh.identity.kind, run.mesh.identity.name, run.mesh.reach)
+            watchdog.await_ready(run._watchdog)
             run.tenure = Tenure(run.mesh.leases, run.journal, run.id, wait=options.lease_timeout)
             run.reader = LogReader(run.mesh, run.id)
         except BaseException:
@@ -151,6 +152,8 @@ class Run:
                     end()
                 except Exception as failure:  # whatever it is, the rest has to be ended
                     failures.append(failure)
+            if self._watchdog.stdout is not None:
+                self._watchdog.stdout.close()
             clean = not failures and not self.failed_undos
             self.journal.close(clean=clean)
             if clean:

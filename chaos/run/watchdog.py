@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chaos import clock
-from chaos.errors import ChaosError, UndoFailed
+from chaos.errors import ChaosError, MeshFailure, UndoFailed
 from chaos.mesh.port import Lease, Remains
 from chaos.run import state
 from chaos.run.cleaning import remove
@@ -31,6 +31,8 @@ PATIENCE = 60.0
 INSISTENCE = 900.0
 """The same, by a watchdog: nobody waits for it."""
 VISITING = "visiting"
+READY_WITHIN = 30.0
+"""Seconds until it has imported a client and asked the API server once; usually one."""
 LOOKS = 100
 """Milliseconds between two looks whether the journal names a cluster yet."""
 GRACE = 0.5
@@ -46,7 +48,7 @@ def start(journal: Path, *, visiting: bool = False) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "chaos.run.watchdog", *map(str, told), *([VISITING] if visiting else [])],
             pass_fds=[pidfd] if pidfd >= 0 else [],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if visiting else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
@@ -55,6 +57,19 @@ def start(journal: Path, *, visiting: bool = False) -> subprocess.Popen[bytes]:
     finally:
         if pidfd >= 0:
             os.close(pidfd)
+
+
+def await_ready(watchdog: subprocess.Popen[bytes]) -> None:
+    """Until a watchdog that was started `visiting` could act at once: called when the journal names the mesh, before any write.
+
+    Raises MeshFailure: nothing may be written that nobody would take away.
+    """
+    if watchdog.stdout is None:
+        return
+    with watchdog.stdout as told:
+        readable, _, _ = select.select([told], [], [], READY_WITHIN)
+        if not readable or not told.read(1):
+            raise MeshFailure(f"the watchdog was not ready after {READY_WITHIN:g} s, or ended; without one nothing is injected")
 
 
 def undo(journal: Path, *, patience: float = PATIENCE, remains: Remains | None = None) -> Left:
@@ -157,6 +172,7 @@ class _Ready:
             self._looked = bool(found.mesh)
             if found.reach:
                 self._connect(found.reach)
+                os.write(sys.stdout.fileno(), b"1")
         return self._looked
 
     def _connect(self, reach: Mapping[str, str]) -> None:
