@@ -24,7 +24,7 @@ experiments: $(STAMP)  ## run the experiments on the local mesh
 	$(BIN)/pytest experiments/
 
 test: $(STAMP)  ## run the test suite
-	$(BIN)/pytest tests/
+	$(BIN)/pytest tests/ $(ARGS)
 
 check: $(STAMP)  ## ruff, mypy strict, import rules
 	$(BIN)/ruff check .

@@ -222,7 +222,7 @@ class Cluster:
         pod = self.pod(request.match_info["namespace"], request.match_info["pod"])
         if pod is None:
             return _status(404, f'pods "{request.match_info["pod"]}" not found', name=request.match_info["pod"])
-        port = int(request.query["ports"])
+        port = int(request.query.get("ports") or request.query["port"])  # as an API server is asked, and as it asks kubelet
         socket = web.WebSocketResponse(protocols=["v4.channel.k8s.io"], max_msg_size=0)
         await socket.prepare(request)
         for channel in (0, 1):

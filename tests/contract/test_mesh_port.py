@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from chaos import clock
 from chaos.clock import Deadline, poll
 from chaos.errors import Conflict, LeaseLost, Occupied, Unreachable
 from chaos.injection.names import STOP
+from chaos.mesh.cluster import kinds
 from chaos.mesh.cluster.mesh import ClusterMesh, Visit
 from chaos.mesh.leases import TableLeases
 from chaos.mesh.local.mesh import LocalMesh
 from chaos.mesh.port import Mesh, Pod, Resource, Service
 from chaos.testing.mesh import FakeMesh
 from chaos.testing.system import Question
+from tests.apiserver.server import ApiServer
+from tests.apiserver.world import world
 from tests.cluster_standin import Cluster, standing
 from tests.meshes import addition, envoy_filter, get, route_in_front, topology
 
@@ -119,12 +123,34 @@ def cluster(folder: Path) -> Iterator[Subject]:
         yield Subject(mesh, send, stop, lambda seconds: setattr(stood, "ahead", stood.ahead + seconds))
 
 
+@contextmanager
+def real_cluster(server: ApiServer, folder: Path) -> Iterator[Subject]:
+    """The adapter over a real API server; only istiod and kubelet are stood in for."""
+    with world(server, folder) as made, closing(ClusterMesh.visit(made.visit())) as mesh:
+        made.grant("tester", namespace="elsewhere")
+
+        def send(trace: str) -> None:
+            assert get(mesh.address(), "/echo", traceparent=f"00-{trace}-0123456789abcdef-01")[0] == 200
+
+        def stop(reason: str) -> None:
+            if reason:
+                made.admin.create({**CONFIG_MAP, "metadata": {"namespace": "shop", "name": STOP}, "data": {"reason": reason}})
+            else:
+                made.admin.delete(kinds.CONFIG_MAP, STOP, "shop")
+
+        yield Subject(mesh, send, stop, made.age_leases)
+
+
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap"}
 SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {"local": local, "cluster": cluster, "fake": fake}
+REAL = "apiserver"
 
 
-@pytest.fixture(scope="module", params=SUBJECTS)
+@pytest.fixture(scope="module", params=[*SUBJECTS, pytest.param(REAL, marks=pytest.mark.apiserver)])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
-    with SUBJECTS[request.param](tmp_path_factory.mktemp(request.param)) as subject:
+    folder = tmp_path_factory.mktemp(request.param)
+    make = SUBJECTS.get(request.param) or partial(real_cluster, request.getfixturevalue("apiserver"))
+    with make(folder) as subject:
         yield subject
 
 
