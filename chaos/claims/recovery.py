@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -16,19 +17,23 @@ from typing import Final, Protocol, runtime_checkable
 from chaos.claims import gates
 from chaos.claims.claim import Judgement, Levels, written
 from chaos.claims.differences import By, Name, NotDifferFrom, arm
-from chaos.claims.subjects import Flowing, WindowSubject, failures
+from chaos.claims.subjects import Flowing, WindowSubject, failures, sent
 from chaos.errors import ExperimentError, InvalidValue
 from chaos.model import units
 from chaos.model.injection import InjectionRecord
+from chaos.model.outcome import Outcome
 from chaos.model.samples import Samples
-from chaos.model.window import Window, WindowEvidence, latencies
+from chaos.model.window import EdgeEvidence, Window, WindowEvidence, latencies
 from chaos.stats.equivalence import planned_requests
+from chaos.stats.means import judge_mean
 
 HOLD: Final = 10.0
 """Seconds for which a recovery has to last, at least."""
 _DEGRADED: Final = 0.1
 """A second of which more than this share is worse than before counts as degraded; described, never decided on."""
 _SECOND: Final = 1_000_000_000
+_RETRY_LOAD: Final = 1.25
+"""Attempts per user request that may stay, against those in steady: the margin that latencies have."""
 
 
 @runtime_checkable
@@ -83,7 +88,13 @@ class Recover(NotDifferFrom):
         return super().doubt(subject)
 
     def judge(self, subject: WindowSubject, levels: Levels) -> Judgement:
-        judged = super().judge(subject, levels)
+        # Two ways to be violated share the level of one.
+        half = replace(levels, violated=levels.violated / 2)
+        judged = super().judge(subject, half)
+        if stays := retry_load(subject, self.other.evidence, half.violated):
+            judged = replace(
+                judged, outcome=Outcome.VIOLATED, reason="", summary=f"{judged.summary}; retry load stays: {'; '.join(stays)}"
+            )
         seen = self._traffic.requests(self.record.gone, subject.window.end)
         taken = recovery_time(seen, self.record.gone, self.other.evidence)
         told = f"{self._described(taken, subject)}; claimed within {units.seconds(self.seconds)}"
@@ -95,6 +106,37 @@ class Recover(NotDifferFrom):
         if taken >= (subject.window.end - self.record.gone) / _SECOND - 1:
             return f"still degraded {units.seconds(taken)} after {self.record} was gone, when this window ended"
         return f"degraded until {units.seconds(taken)} after {self.record} was gone"
+
+
+def retry_load(subject: WindowSubject, steady: WindowEvidence, alpha: float) -> list[str]:
+    """Edges on which each user request is shown to cause over `_RETRY_LOAD` times the attempts it caused in steady.
+
+    A metastable rest: nobody may notice it yet, and the next failure meets a callee without reserves.
+    """
+    edges = [(seen, steady.edges[seen.edge]) for seen in subject.edges if seen.edge in steady.edges]
+    found = []
+    for now, before in edges:
+        usual = judge_mean(
+            attempts_per_request(before, sent(steady.samples)),
+            at_most=0.0,
+            alpha_violated=alpha / len(edges),
+            alpha_held=alpha / len(edges),
+        )
+        rest = judge_mean(
+            attempts_per_request(now, subject.requests), at_most=_RETRY_LOAD * usual.upper, alpha_violated=alpha / len(edges)
+        )
+        if usual.mean and rest.outcome is Outcome.VIOLATED:
+            found.append(
+                f"{now.edge} has {rest.mean:.3g} attempts per user request, at least {rest.lower:.3g} (was {usual.mean:.3g})"
+            )
+    return found
+
+
+def attempts_per_request(seen: EdgeEvidence, requests: Samples) -> list[int]:
+    attempts: Counter[int] = Counter()
+    for call in seen.calls:
+        attempts[call.sequence] += call.tries
+    return [attempts[sequence] for sequence in requests["sequence"]]
 
 
 def recovery_time(requests: Samples, gone: int, steady: WindowEvidence) -> float:

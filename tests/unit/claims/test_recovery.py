@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.claims.expect import TrafficClaims, expect
-from chaos.claims.recovery import HOLD, Recover, recovery_time
+from chaos.claims.recovery import HOLD, Recover, recovery_time, retry_load
+from chaos.claims.subjects import WindowSubject
 from chaos.errors import ExperimentError, InvalidValue, Violated
 from chaos.model.fault import abort
 from chaos.model.outcome import Outcome
 from chaos.model.samples import Samples
 from chaos.model.verdict import Verdict
 from chaos.model.window import WindowEvidence
-from chaos.testing.evidence import SECOND, Ended, Flowed, calls, edge, injection, requests, window
+from chaos.testing.evidence import SECOND, Ended, Flowed, call, calls, edge, injection, requests, window
 
 EDGE = "reviews -> ratings"
 GONE = 300
@@ -187,3 +188,20 @@ def test_messages(healed: float, snapshot):
 
 def test_message_of_nothing_to_recover_from(snapshot):
     assert verdict_on(Flowed(before(), under(doubts=("it hit nothing",)), after())).message == snapshot
+
+
+@pytest.mark.parametrize(("tries", "stays"), [(1, False), (3, True)])
+def test_retry_load_that_stays_is_shown(tries: int, stays: bool):
+    before, after = requests(1000), requests(1000, start=300, first=1000)
+    steady = window(before, kind="steady", edges=[edge("a -> b", calls(before))])
+    seen = edge("a -> b", calls(after, lambda n, at: call(n, started=at, tries=tries)))
+    found = retry_load(WindowSubject(window(after, kind="recovery", edges=[seen], steady=steady)), steady, 0.01)
+
+    assert found == (["a -> b has 3 attempts per user request, at least 3 (was 1)"] if stays else [])
+
+
+def test_a_rare_retry_is_no_retry_load():
+    before, after = requests(1000), requests(1000, start=300, first=1000)
+    steady = window(before, kind="steady", edges=[edge("a -> b", calls(before))])
+    seen = edge("a -> b", calls(after, lambda n, at: call(n, started=at, tries=1 + (n % 10 == 0))))
+    assert not retry_load(WindowSubject(window(after, kind="recovery", edges=[seen], steady=steady)), steady, 0.01)
