@@ -1,4 +1,4 @@
-"""How long does a claim take on a million requests?
+"""How long does a claim take on a million requests, and after how many is one of 99 % decided while they arrive?
 
     python -m benchmarks claims
 
@@ -17,9 +17,17 @@ from chaos.claims.expect import WindowClaims, expect
 from chaos.clock import NS, now
 from chaos.model.samples import COLUMNS, Samples
 from chaos.model.window import Window
+from chaos.stats.levels import alpha_violated
+from chaos.stats.sequential import SHARE_LOOKS, ShareWatch
 from chaos.testing.evidence import closed, window
 
 REQUESTS: Final = 1_000_000
+RUNS: Final = 101
+LONGEST: Final = 20_000
+MEDIANS: Final = {0: 367, 0.2: 721, 0.5: 2504, 2: 1282, 10: 50}
+"""Of verdicts.md rule 5, by percent of errors."""
+FIXED: Final = {0: 299, 0.2: 913, 0.5: 3137, 2: 1567, 10: 61}
+"""The fixed window with the same error rates."""
 
 
 def judging() -> Iterable[Result]:
@@ -53,4 +61,28 @@ def million(name: str) -> Window:
     return closed(window(Samples(columns), name=name))
 
 
-BENCHMARKS: Final = (judging,)
+def deciding() -> Iterable[Result]:
+    """Median request at which `until_decided` ends for a claim of 99 %, by the true share of errors."""
+    random = Random(11)
+    for percent, expected in MEDIANS.items():
+        ends = sorted(_decided_after(percent / 100, random) for _ in range(RUNS))
+        median = ends[RUNS // 2]
+        yield Result(
+            f"until_decided, 99 % claimed, {percent:g} % errors",
+            median,
+            "requests",
+            f"about {expected} (fixed window: {FIXED[percent]})",
+            met=median <= 1.2 * expected,
+        )
+
+
+def _decided_after(share: float, random: Random) -> int:
+    watch = ShareWatch(0.01, alpha_violated=alpha_violated(experiments=1, claim=1))
+    bad = bytes(random.random() < share for _ in range(LONGEST))
+    due = SHARE_LOOKS.first
+    while due < LONGEST and not watch.advance(bad[:due]).decided:
+        due = SHARE_LOOKS.after(due)
+    return due
+
+
+BENCHMARKS: Final = (judging, deciding)
