@@ -167,9 +167,11 @@ class Client:
             return any(each["name"] == kind.plural for each in self.call("GET", path).json.get("resources") or ())
         return False
 
-    def may(self, verb: str, kind: Kind, namespace: str | None = None, *, subresource: str = "") -> bool:
+    def may(self, verb: str, kind: Kind, namespace: str | None = None, *, subresource: str = "", name: str = "") -> bool:
         """Does the server allow us this? Asked by SelfSubjectAccessReview, which everybody may."""
         attributes = {"verb": verb, "group": kind.group, "resource": kind.plural, "subresource": subresource}
+        if name:
+            attributes["name"] = name
         review = {
             "apiVersion": kinds.ACCESS_REVIEW.api_version,
             "kind": kinds.ACCESS_REVIEW.name,

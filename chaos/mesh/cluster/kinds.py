@@ -32,6 +32,9 @@ class Kind:
 
 ENVOY_FILTER = Kind(name="EnvoyFilter", plural="envoyfilters", group="networking.istio.io", version="v1alpha3")
 SERVICE_ENTRY = Kind(name="ServiceEntry", plural="serviceentries", group="networking.istio.io", version="v1alpha3")
+VIRTUAL_SERVICE = Kind(name="VirtualService", plural="virtualservices", group="networking.istio.io", version="v1")
+DESTINATION_RULE = Kind(name="DestinationRule", plural="destinationrules", group="networking.istio.io", version="v1")
+HTTP_ROUTE = Kind(name="HTTPRoute", plural="httproutes", group="gateway.networking.k8s.io", version="v1")
 LEASE = Kind(name="Lease", plural="leases", group="coordination.k8s.io", version="v1")
 POD = Kind(name="Pod", plural="pods", version="v1")
 SERVICE = Kind(name="Service", plural="services", version="v1")
