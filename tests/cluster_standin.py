@@ -38,6 +38,8 @@ class Cluster:
         self.version = version
         self.url = ""
         self.forbidden: set[tuple[str, str]] = set()
+        self.denied: set[tuple[str, str]] = set()
+        """(verb, resource): what an access review says no to."""
         self.filters: dict[tuple[str, str], dict[str, Any]] = {}
         self.kept: dict[tuple[str, str, str], dict[str, Any]] = {}
         """(leases or configmaps, namespace, name) -> object"""
@@ -69,6 +71,8 @@ class Cluster:
         namespaced = "/api/v1/namespaces/{namespace}"
         app.add_routes([
             web.get("/version", self._version),
+            web.get(namespaced, self._namespace),
+            web.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review),
             web.get(FILTERS, self._kinds),
             web.get(f"{namespaced}/pods", self._list_pods),
             web.get(f"{namespaced}/services", self._list),
@@ -103,6 +107,13 @@ class Cluster:
 
     async def _version(self, _request: web.Request) -> web.Response:
         return self._answer({"gitVersion": "v1.31.2"})
+
+    async def _namespace(self, request: web.Request) -> web.Response:
+        return web.json_response({"metadata": {"name": request.match_info["namespace"], "labels": {"istio-injection": "enabled"}}})
+
+    async def _review(self, request: web.Request) -> web.Response:
+        asked = (await request.json())["spec"]["resourceAttributes"]
+        return web.json_response({"status": {"allowed": (asked["verb"], asked["resource"]) not in self.denied}}, status=201)
 
     async def _kinds(self, _request: web.Request) -> web.Response:
         return web.json_response({"resources": [{"name": "envoyfilters"}, {"name": "serviceentries"}]})

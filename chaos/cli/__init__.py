@@ -18,6 +18,7 @@ from chaos import errors
 
 # Command -> the module that has a click command of the same name.
 COMMANDS: Mapping[str, str] = {
+    "doctor": "chaos.cli.doctor",
     "lint": "chaos.cli.lint",
     "reap": "chaos.cli.reap",
     "report": "chaos.cli.report",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from chaos.errors import ConfigurationError, TopologyError
+from chaos.errors import ConfigurationError, MeshFailure, TopologyError
 from chaos.load.port import Generator
 from chaos.mesh.port import Mesh, Remains
 from chaos.model.topology import Choice, Topology
-from chaos.run import state
+from chaos.run import readiness, state
 from chaos.run.places import Place, place
 from chaos.run.run import Run, RunOptions
+
+if TYPE_CHECKING:
+    from chaos.mesh.cluster.mesh import ClusterMesh
 
 Kind = Literal["local", "cluster"]
 KINDS: tuple[Kind, ...] = ("local", "cluster")
@@ -79,11 +82,20 @@ def _check_local(topology: Topology) -> Opener:
 
 
 def _check_cluster(topology: Topology, where: Place) -> Opener:
+    from chaos.mesh.cluster import readiness as of_cluster
+    from chaos.mesh.cluster.mesh import GATEWAY_NAMESPACES
+
     mesh = _cluster(topology, where)
     try:
+        asked = of_cluster.Look(mesh.client, mesh.namespaces, GATEWAY_NAMESPACES, by_gateway=where.url is None)
+        found = [*of_cluster.examine(asked), *readiness.examine(readiness.Look(mesh, topology))]
+        if reason := readiness.refusal(found):
+            raise MeshFailure(reason)
         gateway, service, port = mesh.entry
         details = {**mesh.identity.details, "entry": f"{service.name}.{service.namespace}:{port} by {gateway.workload}"}
         header = (f"context: {mesh.identity.name}", *(f"{name}: {value}" for name, value in details.items()))
+        if counted := readiness.summary(found):
+            header += (f"readiness: {counted}; istio-chaos doctor --mesh=cluster tells them",)
     finally:
         mesh.close()
     return Opener(
@@ -104,7 +116,7 @@ def _local(run: Run) -> Mesh:
     )
 
 
-def _cluster(topology: Topology, where: Place) -> Mesh:
+def _cluster(topology: Topology, where: Place) -> ClusterMesh:
     from chaos.mesh.cluster.mesh import ClusterMesh, Visit
 
     return ClusterMesh.visit(

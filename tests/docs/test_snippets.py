@@ -32,7 +32,7 @@ LANGUAGES = {"python", "yaml", "toml", "console", "text", ""}
 """`text` is output. Without a language: a sketch of code, or the message of a claim, which has a test of its own."""
 SKETCHES = {"docs/adding-a-claim.md", "docs/reference/claims.md"}
 FEW = 3
-OF_OTHERS = {"pip", "jq", "ps", "grep", "kubectl"}
+OF_OTHERS = {"pip", "jq", "ps", "grep", "kubectl", "docker"}
 TOPOLOGY_KEYS = {field.name for field in fields(Topology)} - {"file"}
 BASE = {"entry": {"service": "front", "namespace": "shop", "port": 8080}, "local": {"manifests": ["shop.yaml"]}}
 

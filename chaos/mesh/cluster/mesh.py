@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from chaos import clock
 from chaos.envoy import ways
 from chaos.envoy.configuration import Configuration
-from chaos.errors import ApiFailure, Forbidden, MeshFailure, NotFound, TopologyError, Unreachable, nearest
+from chaos.errors import ApiFailure, MeshFailure, NotFound, TopologyError, Unreachable, nearest
 from chaos.injection.names import PREFIX
-from chaos.mesh.cluster import inventory, kinds, kubeconfig, relay
+from chaos.mesh.cluster import inventory, kinds, kubeconfig, namespaces, relay
 from chaos.mesh.cluster.client import Client
 from chaos.mesh.cluster.entry import Way
 from chaos.mesh.cluster.inventory import LOAD
@@ -140,6 +140,11 @@ class ClusterMesh(Mesh):
 
     def pods(self) -> Sequence[Pod]:
         return self._pods.value()
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Those that may be touched."""
+        return self._namespaces
 
     @property
     def entry(self) -> tuple[Pod, Service, int]:
@@ -308,7 +313,7 @@ class ClusterMesh(Mesh):
                 f"the API server {self.client.server} (context {self.client.context}) knows no EnvoyFilters "
                 f"({kinds.ENVOY_FILTER.api_version}): is Istio installed there? istioctl install, or Helm's chart istio/base"
             )
-        self._namespaces = self._resolved(visit.allowed)
+        self._namespaces = namespaces.resolved(self.client, visit.allowed, visit.source)
         if visit.namespace not in self._namespaces:
             raise MeshFailure(f"{visit.source}: namespace {visit.namespace} is not among those allowed: {', '.join(visit.allowed)}")
         self._remains = ClusterRemains(self.client, self._namespaces)
@@ -336,20 +341,6 @@ class ClusterMesh(Mesh):
             **({"telemetry": self.telemetry.check()} if self.telemetry else {}),
         }
         self.identity = Identity(kind="cluster", name=self.client.context, details=details)
-
-    def _resolved(self, patterns: Sequence[str]) -> tuple[str, ...]:
-        """Namespaces by name; listed at the server only where a pattern asks for it."""
-        plain = [pattern for pattern in patterns if not set(pattern) & set("*?[")]
-        if len(plain) == len(patterns):
-            return tuple(plain)
-        try:
-            known = [str(item["metadata"]["name"]) for item in self.client.items(kinds.NAMESPACE)]
-        except Forbidden as forbidden:
-            raise Forbidden(
-                f"{self._visit.source}: allow.namespaces has patterns, and we may not list namespaces to see which they mean; "
-                f"write them out. {forbidden}"
-            ) from forbidden
-        return tuple(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
 
     def _readable(self, namespace: str) -> bool:
         """May we look for gateways there? Where not, load enters in another way."""

@@ -125,6 +125,11 @@ class Proxy(AdminInterface):
         found = [each for config in dumped for each in config.get("bootstrap", {}).get("bootstrap_extensions", [])]
         return any(each.get("name") == "envoy.bootstrap.internal_listener" for each in found)
 
+    def stats_config(self) -> Mapping[str, Any]:
+        """Which of its statistics it was told to keep, as its bootstrap has it."""
+        dumped = json.loads(self.ask("/config_dump?mask=bootstrap.stats_config")).get("configs", [])
+        return next((c["bootstrap"]["stats_config"] for c in dumped if "stats_config" in c.get("bootstrap", {})), {})
+
     def rejections(self) -> int:
         """How often it has refused listeners or clusters that were sent to it."""
         return sum(self.counters(r"^(cluster_manager\.cds|listener_manager\.lds)\.update_rejected$").values())
