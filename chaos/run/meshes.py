@@ -55,14 +55,15 @@ def open_run(kind: str, topology: Topology, options: RunOptions, choice: Choice 
     return check(kind, topology, choice)(options)
 
 
-def remains(reach: Mapping[str, str]) -> Remains:
+def remains(reach: Mapping[str, str], *, patience: float | None = None) -> Remains:
     """What of ours is in a mesh that outlives its runs, by what a journal says of it; `context` and `namespaces` by hand.
+    `patience` is in seconds, for each call.
 
     Nothing is sent yet. Raises ConfigurationError.
     """
     from chaos.mesh.cluster.remains import ClusterRemains
 
-    return ClusterRemains.reached(reach)
+    return ClusterRemains.reached(reach, patience=patience)
 
 
 def prepare() -> None:

@@ -9,11 +9,25 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 PATIENCE = 3
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+_tell: Callable[[str], None] = _to_stderr
+
+
+def tell_by(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Where the sender of a signal reads it, from now on: a front end may capture stderr. Returns what it was before."""
+    global _tell
+    before, _tell = _tell, tell
+    return before
 
 
 @contextmanager
@@ -27,7 +41,7 @@ def shielded(what: str) -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         if len(received) == 1:
-            print(f"\nistio-chaos: {what}; please wait (twice more leaves it to the watchdog)", file=sys.stderr)  # noqa: T201
+            _tell(f"\nistio-chaos: {what}; please wait (twice more leaves it to the watchdog)")
         if len(received) >= PATIENCE:
             os._exit(128 + number)
 

@@ -33,6 +33,8 @@ INSISTENCE = 900.0
 VISITING = "visiting"
 READY_WITHIN = 30.0
 """Seconds until it has imported a client and asked the API server once; usually one."""
+CALL = 10.0
+"""Seconds for which one call is tried again, at most: there is a journal, and a next try."""
 LOOKS = 100
 """Milliseconds between two looks whether the journal names a cluster yet."""
 GRACE = 0.5
@@ -99,7 +101,7 @@ def _remove(found: Left, remains: Remains | None, patience: float) -> None:
     if remains is None:
         from chaos.run import meshes
 
-        remains = meshes.remains(found.reach)
+        remains = meshes.remains(found.reach, patience=min(patience, CALL))
     remove(remains, found.objects, run=found.run, patience=patience)
     for namespace, name in found.leases:
         remains.leases.release(Lease(namespace=namespace, name=name, holder=found.run, age=0.0, valid=0.0))

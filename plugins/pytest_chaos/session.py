@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -18,7 +20,7 @@ import pytest
 from chaos.errors import ChaosError, ExperimentError, UndoFailed
 from chaos.model.events import Event, ExperimentStarted
 from chaos.report.stream import EventFile
-from chaos.run import retention
+from chaos.run import retention, shield
 from chaos.run.run import Run, RunOptions, Swept, new_id, sweep
 from pytest_chaos import options, selection
 from pytest_chaos.distribution import tell_controller
@@ -109,6 +111,7 @@ class Session:
         self._ending = self._closed = False
         self._unfinished: list[Experiment] = []
         self._signals = 0
+        self._told_before: Callable[[str], None] | None = None
         self._before_us: signal.Handlers | Callable[[int, FrameType | None], object] | int | None = None
         self.troubles: list[str] = []
         """What went wrong while the run was ended, other than an undo."""
@@ -129,6 +132,7 @@ class Session:
         """The run, opened now if it is not yet."""
         if self._run is None:
             self._catch_sigterm()
+            self._told_before = shield.tell_by(self._tell)
             self._run = self._opener(
                 RunOptions(
                     id=self._id,
@@ -210,8 +214,16 @@ class Session:
             self._try(experiment.finish)
         if self._run is not None:
             self._try(self._run.close)
+        if self._told_before is not None:
+            shield.tell_by(self._told_before)
         if self._before_us is not None:
             signal.signal(signal.SIGTERM, self._before_us)
+
+    def _tell(self, line: str) -> None:
+        """To whoever presses Ctrl-C, although pytest captures what a test and its teardown write."""
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     def _try(self, step: Callable[[], None]) -> None:
         try:

@@ -127,6 +127,27 @@ def test_what_a_dead_run_left_is_swept_first(shop, project):
     assert journals(project) == []
 
 
+def test_what_cannot_be_swept_is_said_and_kept(shop, project):
+    """A context that nobody knows any more."""
+    state = project / "state" / "istio-chaos"
+    state.mkdir(parents=True)
+    journal = state / "0123456789ab-1.journal"
+    reach = {"context": "gone", "kubeconfig": str(project / "none"), "server": "https://gone", "namespaces": "shop"}
+    entries = [
+        {"run": "0123456789ab", "pid": 2**22 + 1, "started": 1},
+        {"mesh": {"kind": "cluster", "name": "gone"}, "reach": reach},
+        {"writing": [["shop", "istio-chaos-0123456789ab-1-switch"]]},
+    ]
+    journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    result = shop(INJECTED)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["istio-chaos: NOT UNDONE: run 0123456789ab on gone could not be undone, and its journal * stays: *"]
+    )
+    assert journals(project) == [journal]
+
+
 def test_a_failure_of_the_body_stays_the_failure(shop_apart, project, pytester):
     pytester.makeconftest(STUCK)
     result = shop_apart(

@@ -222,3 +222,42 @@ def test_workers_end_with_their_controller(start: Start, number: signal.Signals,
 
     assert session.ended() == status, session.output
     session.nothing_stays()
+
+
+def test_the_stop_switch_ends_the_fault_and_the_wait(start: Start) -> None:
+    session = start(WAITS)
+    session.middle()
+    (session.state / "istio-chaos" / "stop").write_text("sale until Monday")
+
+    assert session.ended() == 1
+    assert "was ended early: the stop switch is set: sale until Monday" in session.output
+    assert session.events.count("InjectionGone") == 1
+    assert "1 inconclusive" in session.output
+    session.nothing_stays()
+
+    again = start(WAITS, name="again")
+    assert again.ended() == 1
+    assert "web -> store: the stop switch is set: sale until Monday" in again.output
+    assert "InjectionProven" not in again.events
+
+
+def test_the_third_signal_during_an_undo_leaves_the_rest_to_the_watchdog(start: Start) -> None:
+    body = """
+import signal
+from chaos.mesh.local.mesh import LocalMesh
+
+def hangs(self, objects):
+    for _ in range(3):
+        signal.raise_signal(signal.SIGINT)
+    raise AssertionError("nobody comes here")
+
+def test_it(inject, load):
+    in_the_middle(inject, load)
+    LocalMesh.apply = hangs
+"""
+    session = start(EXPERIMENT + body)
+
+    assert session.ended() == 130
+    assert "istio-chaos: undoing" in session.output
+    assert "please wait (twice more leaves it to the watchdog)" in session.output
+    session.nothing_stays()

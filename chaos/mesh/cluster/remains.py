@@ -14,7 +14,7 @@ from typing import Any
 from chaos.errors import ChaosError, ConfigurationError, NotFound
 from chaos.injection.names import LABEL_RUN, STOP
 from chaos.mesh.cluster import kinds
-from chaos.mesh.cluster.client import Client
+from chaos.mesh.cluster.client import PATIENCE, Client
 from chaos.mesh.cluster.leases import ClusterLeases
 from chaos.mesh.port import EnvoyFilter, Remains
 
@@ -28,10 +28,11 @@ class ClusterRemains(Remains):
         self.leases = ClusterLeases(client, self.namespaces)
 
     @classmethod
-    def reached(cls, reach: Mapping[str, str]) -> ClusterRemains:
+    def reached(cls, reach: Mapping[str, str], *, patience: float | None = None) -> ClusterRemains:
         """As a journal says. Raises ConfigurationError when its context has come to mean another server."""
         kubeconfig = reach.get("kubeconfig")
-        client = Client.connect(reach["context"], kubeconfig_file=Path(kubeconfig) if kubeconfig else None)
+        file = Path(kubeconfig) if kubeconfig else None
+        client = Client.connect(reach["context"], kubeconfig_file=file, patience=PATIENCE if patience is None else patience)
         if reach.get("server", client.server) != client.server:
             raise ConfigurationError(
                 f"context {client.context} leads to {client.server} now, and led to {reach['server']} when something was written "
