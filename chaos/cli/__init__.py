@@ -19,12 +19,14 @@ from chaos import errors
 # Command -> the module that has a click command of the same name.
 COMMANDS: Mapping[str, str] = {
     "doctor": "chaos.cli.doctor",
+    "down": "chaos.cli.down",
     "lint": "chaos.cli.lint",
     "reap": "chaos.cli.reap",
     "report": "chaos.cli.report",
     "status": "chaos.cli.status",
     "sweep": "chaos.cli.sweep",
     "translate": "chaos.cli.translate",
+    "up": "chaos.cli.up",
 }
 INTERRUPTED, USAGE = 2, 4
 # The first class that an error is an instance of decides.

@@ -18,12 +18,15 @@ from chaos.model.edge import Edge
 from chaos.model.readiness import Finding, Severity, error
 from chaos.model.topology import Choice, Topology
 from chaos.run import meshes, readiness
+from chaos.run.kind import at_kind
 from chaos.run.places import place
 from chaos.run.run import RunOptions, new_id
 
 
 def examine(kind: str, topology: Topology, choice: Choice, edges: Sequence[Edge] = ()) -> list[Finding]:
     """Every finding, the worst first. Raises ConfigurationError, and Unreachable or Forbidden where nobody can be asked."""
+    if kind == "kind":
+        kind, choice = "cluster", at_kind(choice)
     found = list(_of_cluster(topology, choice) if kind in meshes.SHARED else _of_manifests(topology))
     if not any(finding.severity is Severity.ERROR for finding in found):
         found += _of_mesh(kind, topology, choice, edges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -10,6 +11,7 @@ from chaos.errors import ConfigurationError, MeshFailure, TopologyError
 from chaos.load.port import Generator
 from chaos.mesh.port import Mesh, Remains
 from chaos.model.topology import Choice, Topology
+from chaos.run import kind as own_cluster
 from chaos.run import readiness, state
 from chaos.run.places import Place, place
 from chaos.run.run import Run, RunOptions
@@ -17,9 +19,9 @@ from chaos.run.run import Run, RunOptions
 if TYPE_CHECKING:
     from chaos.mesh.cluster.mesh import ClusterMesh
 
-Kind = Literal["local", "cluster"]
-KINDS: tuple[Kind, ...] = ("local", "cluster")
-SHARED: frozenset[str] = frozenset({"cluster"})
+Kind = Literal["local", "cluster", "kind"]
+KINDS: tuple[Kind, ...] = ("local", "cluster", "kind")
+SHARED: frozenset[str] = frozenset({"cluster", "kind"})
 """Kinds of which there is one for all: they cannot be given to several workers."""
 
 
@@ -46,6 +48,8 @@ def check(kind: str, topology: Topology, choice: Choice = Choice()) -> Opener:  
             return _check_local(topology)
         case "cluster":
             return _check_cluster(topology, place(topology, choice))
+        case "kind":
+            return _check_kind(topology, choice)
         case _:
             raise ConfigurationError(f'no mesh "{kind}"; there are: {", ".join(KINDS)}')
 
@@ -103,6 +107,18 @@ def _check_cluster(topology: Topology, where: Place) -> Opener:
         lambda options: Run.opened(options, topology, mesh=lambda _: _cluster(topology, where), generator=_locust, visiting=True),
         header,
     )
+
+
+def _check_kind(topology: Topology, choice: Choice) -> Opener:
+    """The cluster is made, or brought to what it should be, only when the run is opened; then it is a cluster like any other."""
+    where = place(topology, own_cluster.at_kind(choice))
+    own_cluster.check()
+
+    def opened(options: RunOptions) -> Run:
+        own_cluster.up(lambda line: sys.stderr.write(f"{line}\n"))
+        return _check_cluster(topology, where)(options)
+
+    return Opener(opened, (f"context: {where.context}, made or reused by kind when the first experiment begins",))
 
 
 def _local(run: Run) -> Mesh:
