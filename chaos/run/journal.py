@@ -128,8 +128,13 @@ def _take(found: Left, entry: dict[str, Any]) -> None:
 
 def troubled(path: Path, text: str) -> None:
     """Written by who could not undo everything, for the next one; the journal stays."""
-    with suppress(OSError), path.open("ab") as file:
-        file.write(b"\n" + json.dumps({"trouble": text}).encode() + b"\n")
+    with suppress(OSError):
+        # Never made anew: somebody else may have done everything meanwhile.
+        file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(file, b"\n" + json.dumps({"trouble": text}).encode() + b"\n")
+        finally:
+            os.close(file)
 
 
 def process_start(pid: int) -> int:

@@ -114,8 +114,9 @@ class Controller:
         if not any(state.glob("*.journal")):
             return
         from chaos.run.run import sweep
+        from pytest_chaos.session import PATIENT
 
-        swept = sweep()
+        swept = sweep(patience=PATIENT)
         for line in swept.done:
             self._say(f"istio-chaos: swept {line}")
         for line in swept.failed:

@@ -28,7 +28,7 @@ def test_one_run_and_one_report(shop_apart, project):
 
     assert result.ret == 1
     (folder,) = project.glob("reports/runs/*")
-    assert sorted(file.name for file in folder.iterdir()) == ["events-gw0.jsonl", "events-gw1.jsonl", "report.json"]
+    assert sorted(file.name for file in folder.iterdir()) == ["events-gw0.jsonl", "events-gw1.jsonl", "report.html", "report.json"]
     report = json.loads((folder / "report.json").read_text())
     assert report["run"]["id"] == folder.name
     assert sorted(report["run"]["processes"]) == ["gw0", "gw1"]

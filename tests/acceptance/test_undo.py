@@ -127,6 +127,13 @@ def test_what_a_dead_run_left_is_swept_first(shop, project):
     assert journals(project) == []
 
 
+def test_a_lease_timeout_that_is_none_is_refused(shop, project):
+    result = shop(INJECTED, "--chaos-lease-timeout=soon")
+
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--chaos-lease-timeout*soon*"])
+
+
 def test_what_cannot_be_swept_is_said_and_kept(shop, project):
     """A context that nobody knows any more."""
     state = project / "state" / "istio-chaos"

@@ -185,6 +185,18 @@ def test_a_url_that_no_gateway_of_the_mesh_serves_cannot_be_followed(visited: Vi
         _ = visited(url="https://shop.example").entry
 
 
+# -- the control plane
+def test_an_istiod_that_is_not_ready_is_named(cluster: Cluster, visited: Visited, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh, pods = visited(), cluster.pods
+    condition = {"type": "Ready", "status": "False"}
+    istiod = {"metadata": {"name": "istiod-1", "namespace": "istio-system"}, "status": {"conditions": [condition]}}
+    monkeypatch.setattr(cluster, "pods", lambda namespace: [istiod] if namespace == "istio-system" else pods(namespace))
+
+    assert mesh.serving().startswith("istiod is not ready (istiod-1), so nothing that is undone now would reach a proxy")
+    condition["status"] = "True"
+    assert mesh.serving() == ""
+
+
 # -- what is refused
 def test_an_istio_without_internal_listeners_is_refused(cluster: Cluster, visited: Visited) -> None:
     cluster.version = "1.22.3"

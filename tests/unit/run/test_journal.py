@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.run.journal import Journal, left, process_start
+from chaos.run.journal import Journal, left, process_start, troubled
 
 
 @pytest.fixture
@@ -53,3 +53,20 @@ def test_a_clean_end_leaves_no_journal_and_another_leaves_it(path: Path, tmp_pat
 def test_the_start_of_a_process_tells_it_from_a_later_one_of_its_number() -> None:
     assert process_start(os.getpid()) == process_start(os.getpid()) > 0
     assert process_start(2**22 - 1) == 0
+
+
+def test_trouble_is_told_to_the_next_one_and_makes_no_journal_where_there_is_none(path: Path) -> None:
+    Journal(path, "0123456789ab").leasing("shop", "a-lease")
+    path.write_bytes(path.read_bytes() + b'{"writing": [["shop", "o')
+    troubled(path, "the API server does not answer")
+
+    assert (left(path).trouble, left(path).leases) == ("the API server does not answer", [("shop", "a-lease")])
+    path.unlink()
+    troubled(path, "too late")
+    assert not path.exists()
+
+
+def test_how_to_come_to_a_mesh_is_kept(path: Path) -> None:
+    Journal(path, "0123456789ab").mesh("cluster", "staging-eu", {"context": "staging-eu", "namespaces": "shop"})
+
+    assert left(path).reach == {"context": "staging-eu", "namespaces": "shop"}
