@@ -60,7 +60,7 @@ def _of_mesh(kind: str, topology: Topology, choice: Choice, edges: Sequence[Edge
     with tempfile.TemporaryDirectory(prefix="istio-chaos-doctor-") as folder:
         options = RunOptions(id=new_id(), folder=Path(folder))
         try:
-            run = meshes.open_run(kind, topology, options, choice)
+            run = meshes.open_to_look(kind, topology, options, choice)
         except ConfigurationError:
             raise
         except ChaosError as failure:

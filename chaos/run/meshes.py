@@ -59,6 +59,13 @@ def open_run(kind: str, topology: Topology, options: RunOptions, choice: Choice 
     return check(kind, topology, choice)(options)
 
 
+def open_to_look(kind: str, topology: Topology, options: RunOptions, choice: Choice) -> Run:
+    """The same for who asks whether the mesh is fit, and so is not refused because it is not."""
+    if kind == "cluster":
+        return _visiting(topology, place(topology, choice), options)
+    return open_run(kind, topology, options, choice)
+
+
 def remains(reach: Mapping[str, str], *, patience: float | None = None) -> Remains:
     """What of ours is in a mesh that outlives its runs, by what a journal says of it; `context` and `namespaces` by hand.
     `patience` is in seconds, for each call.
@@ -103,10 +110,11 @@ def _check_cluster(topology: Topology, where: Place) -> Opener:
             header += (f"readiness: {counted}; istio-chaos doctor --mesh=cluster tells them",)
     finally:
         mesh.close()
-    return Opener(
-        lambda options: Run.opened(options, topology, mesh=lambda _: _cluster(topology, where), generator=_locust, visiting=True),
-        header,
-    )
+    return Opener(lambda options: _visiting(topology, where, options), header)
+
+
+def _visiting(topology: Topology, where: Place, options: RunOptions) -> Run:
+    return Run.opened(options, topology, mesh=lambda _: _cluster(topology, where), generator=_locust, visiting=True)
 
 
 def _check_kind(topology: Topology, choice: Choice) -> Opener:
