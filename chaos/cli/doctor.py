@@ -37,6 +37,7 @@ NOT_READY = 7
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="The kubeconfig.  [default: KUBECONFIG, ~/.kube/config]")
 @click.option("--production", is_flag=True, help="Look although the name of the context says production.")
 @click.option("--edge", "edges", multiple=True, metavar="EDGE", help='Also this edge, as in "productpage -> reviews".')
+@click.option("--probe", "path", default="", metavar="PATH", help="Send a few requests for PATH: who forwards tracing headers?")
 @click.option("-o", "--output", default="text", show_default=True, type=click.Choice(["json", "text"]))
 def doctor(
     mesh: str,
@@ -47,14 +48,15 @@ def doctor(
     kubeconfig: Path | None,
     production: bool,
     edges: Sequence[str],
+    path: str,
     output: str,
 ) -> None:
     """Find what would keep experiments from being run or proven on a mesh.
 
-    Nothing is written and nothing is sent. The local mesh is started for it, and ended again.
+    Nothing is written, and without --probe nothing is sent. The local mesh is started for it, and ended again.
     """
     choice = Choice(target=target, context=context, namespace=namespace, kubeconfig=kubeconfig, production=production)
-    found = examining.examine(mesh, topologies.load(_file(topology)), choice, [Edge.of(edge) for edge in edges])
+    found = examining.examine(mesh, topologies.load(_file(topology)), choice, [Edge.of(edge) for edge in edges], path)
     if output == "json":
         click.echo(json.dumps([finding.as_json() for finding in found], indent=2))
     else:

@@ -17,19 +17,22 @@ from chaos.istio.readiness import of_lint
 from chaos.model.edge import Edge
 from chaos.model.readiness import Finding, Severity, error
 from chaos.model.topology import Choice, Topology
-from chaos.run import meshes, readiness
+from chaos.run import meshes, probing, readiness
 from chaos.run.kind import at_kind
 from chaos.run.places import place
 from chaos.run.run import RunOptions, new_id
 
 
-def examine(kind: str, topology: Topology, choice: Choice, edges: Sequence[Edge] = ()) -> list[Finding]:
-    """Every finding, the worst first. Raises ConfigurationError, and Unreachable or Forbidden where nobody can be asked."""
+def examine(kind: str, topology: Topology, choice: Choice, edges: Sequence[Edge] = (), path: str = "") -> list[Finding]:
+    """Every finding, the worst first; with `path` also what becomes of requests for it.
+
+    Raises ConfigurationError, and Unreachable or Forbidden where nobody can be asked.
+    """
     if kind == "kind":
         kind, choice = "cluster", at_kind(choice)
     found = list(_of_cluster(topology, choice) if kind in meshes.SHARED else _of_manifests(topology))
     if not any(finding.severity is Severity.ERROR for finding in found):
-        found += _of_mesh(kind, topology, choice, edges)
+        found += _of_mesh(kind, topology, choice, edges, path)
     return sorted(dict.fromkeys(found), key=lambda finding: list(Severity).index(finding.severity))
 
 
@@ -56,7 +59,7 @@ def _of_manifests(topology: Topology) -> Iterator[Finding]:
         yield from map(of_lint, lint(read(local.manifests), mesh_config=local.mesh_config or None))
 
 
-def _of_mesh(kind: str, topology: Topology, choice: Choice, edges: Sequence[Edge]) -> Iterator[Finding]:
+def _of_mesh(kind: str, topology: Topology, choice: Choice, edges: Sequence[Edge], path: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="istio-chaos-doctor-") as folder:
         options = RunOptions(id=new_id(), folder=Path(folder))
         try:
@@ -68,6 +71,8 @@ def _of_mesh(kind: str, topology: Topology, choice: Choice, edges: Sequence[Edge
             return
         with closing(run):
             yield from readiness.examine(readiness.Look(run.mesh, topology, edges))
+            if path:
+                yield from probing.probe(run.mesh, run.id, path)
 
 
 def _not_opened(failure: ChaosError) -> Finding:

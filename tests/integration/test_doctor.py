@@ -61,3 +61,19 @@ def test_a_cluster_is_looked_at_and_nothing_is_written(tmp_path: Path) -> None:
     assert not any(f.check in ("internal-listeners", "versions", "proxies") for f in found)
     assert written == []
     assert "deploy/namespace" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "severity", "said"),
+    [
+        ("/call?url=http://store/echo", Severity.INFO, "forwards b3, baggage, traceparent"),
+        ("/direct?service=STORE", Severity.WARNING, "called store.shop.svc.cluster.local without any tracing header"),
+    ],
+)
+def test_a_probe_tells_who_forwards_our_mark_and_who_loses_it(tmp_path: Path, path: str, severity: Severity, said: str) -> None:
+    of_shop = replace(topology(tmp_path), allow=Allow(namespaces=("shop",)))
+    found = [f for f in examine("local", of_shop, Choice(), path=path) if f.check == "propagation"]
+
+    (web,) = [f for f in found if f.where.startswith("pod/web")]
+    assert web.severity is severity
+    assert said in web.what

@@ -62,10 +62,21 @@ def test_an_error_exits_with_7_in_json_as_well(folder: Path, monkeypatch: pytest
 
 
 def test_what_was_chosen_reaches_the_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ("--mesh=cluster", "--context=staging", "-n", "shop", "--edge", "web -> store", "--kubeconfig", "k")
-    _, ((kind, topology, choice, edges),) = called(monkeypatch, [], *options)
+    options = (
+        "--mesh=cluster",
+        "--context=staging",
+        "-n",
+        "shop",
+        "--edge",
+        "web -> store",
+        "--kubeconfig",
+        "k",
+        "--probe",
+        "/page",
+    )
+    _, ((kind, topology, choice, edges, path),) = called(monkeypatch, [], *options)
 
-    assert kind == "cluster"
+    assert (kind, path) == ("cluster", "/page")
     assert topology.file == folder / "chaos.yaml"  # type: ignore[attr-defined]
     assert (choice.context, choice.namespace, choice.kubeconfig) == ("staging", "shop", Path("k"))  # type: ignore[attr-defined]
     assert [str(edge) for edge in edges] == ["web -> store"]  # type: ignore[attr-defined]
