@@ -41,6 +41,8 @@ CRD = Kind(
     version="v1",
     namespaced=False,
 )
+AS_OWNER: Final[Mapping[str, str]] = {"fieldManager": "owner"}
+"""Objects that are no test's are somebody else's."""
 OWN_CRDS: Final = Path(__file__).with_name("crds.yaml")
 _ENDED_WITH_US = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -201,10 +203,12 @@ def create(client: Client, kind: Kind, an_object: Mapping[str, Any], subresource
     namespace = metadata.get("namespace")
     if subresource:
         path = kind.path(namespace, metadata["name"], subresource)
-        found: dict[str, Any] = client.call("PUT", path, body=an_object, about=Wanted("update", kind, namespace, subresource)).json
+        found: dict[str, Any] = client.call(
+            "PUT", path, query=AS_OWNER, body=an_object, about=Wanted("update", kind, namespace, subresource)
+        ).json
         return found
     created: dict[str, Any] = client.call(
-        "POST", kind.path(namespace), body=an_object, about=Wanted("create", kind, namespace)
+        "POST", kind.path(namespace), query=AS_OWNER, body=an_object, about=Wanted("create", kind, namespace)
     ).json
     return created
 

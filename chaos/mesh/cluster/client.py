@@ -27,7 +27,7 @@ from chaos.mesh.cluster.kinds import Kind
 Json = dict[str, Any]
 
 FIELD_MANAGER: Final = "istio-chaos"
-"""Stands in the managedFields of what we write. Conflicts with other managers are never forced."""
+"""Stands in the managedFields of what we write."""
 CONNECT_WITHIN: Final = 5.0
 ANSWER_WITHIN: Final = 10.0
 """Seconds for one try; a list of a thousand objects takes a fraction of one."""
@@ -109,13 +109,16 @@ class Client:
             if not token:
                 return
 
-    def apply(self, an_object: Mapping[str, Any]) -> Json:
-        """Server-side apply: create it, or make our fields of it so. Raises Conflict where somebody else owns one of them."""
+    def apply(self, an_object: Mapping[str, Any], *, force: bool = False) -> Json:
+        """Server-side apply: create it, or make our fields of it so. Raises Conflict where somebody else owns one of them.
+
+        `force` takes such fields back, and is for objects of ours alone, in which nobody else has any business.
+        """
         kind = _kind_of(an_object)
         metadata = an_object["metadata"]
         namespace = metadata.get("namespace")
         path = kind.path(namespace, metadata["name"])
-        query = {"fieldManager": FIELD_MANAGER, "force": "false"}
+        query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower()}
         about = Wanted("patch", kind, namespace)
         applied: Json = self.call("PATCH", path, query=query, body=an_object, content_type=_APPLY, about=about).json
         return applied

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from chaos import clock
 from chaos.envoy import ways
 from chaos.envoy.configuration import Configuration
-from chaos.errors import ApiFailure, MeshFailure, NotFound, TopologyError, Unreachable, nearest
+from chaos.errors import ApiFailure, Conflict, MeshFailure, NotFound, TopologyError, Unreachable, nearest
 from chaos.injection.names import PREFIX
 from chaos.mesh.cluster import inventory, kinds, kubeconfig, namespaces, relay
 from chaos.mesh.cluster.client import Client
@@ -180,7 +180,7 @@ class ClusterMesh(Mesh):
                 self._ours[_key(an_object)] = _selected(an_object)
             self._count_rejections(self._follow())
         for an_object in objects:
-            self.client.apply(an_object)
+            self._write(an_object)
 
     def rejected(self) -> str:
         return self._rejected.value()
@@ -202,6 +202,12 @@ class ClusterMesh(Mesh):
             except Unreachable:
                 continue  # it has gone, and what it held with it
         return ""
+
+    def _write(self, an_object: EnvoyFilter) -> None:
+        try:
+            self.client.apply(an_object)
+        except Conflict:  # somebody edited an object of ours: an undo must not wait for them to take that back
+            self.client.apply(an_object, force=True)
 
     def delete(self, names: Sequence[tuple[str, str]]) -> None:
         """In this order, and each is tried whatever becomes of the others. Raises the first failure, with the others as notes."""

@@ -41,7 +41,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     clock.use(before)
 
 
-def test_an_apply_is_server_side_with_our_name_and_never_forced(served: Served) -> None:
+def test_an_apply_is_server_side_with_our_name_and_forced_only_where_it_is_said(served: Served) -> None:
     client, api = served(Reply(body=FILTER))
 
     assert client.apply(FILTER) == FILTER
@@ -51,6 +51,8 @@ def test_an_apply_is_server_side_with_our_name_and_never_forced(served: Served) 
     assert asked.headers["content-type"] == "application/apply-patch+yaml"
     assert asked.headers["authorization"] == "Bearer secret"
     assert asked.query == {"fieldManager": "istio-chaos", "force": "false"}
+    client.apply(FILTER, force=True)
+    assert api.asked[-1].query == {"fieldManager": "istio-chaos", "force": "true"}
 
 
 def test_a_list_is_read_to_its_last_page(served: Served) -> None:

@@ -1,0 +1,279 @@
+"""Is a cluster left as it was found, whatever happens? Runs against a real API server that fails, and whose objects others change.
+
+The server is real (`tests.apiserver`), and so are the proxies. Afterwards everything in it is as it was before, managedFields
+included, but for what others changed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos import abort, clock, delay
+from chaos.errors import ChaosError, Forbidden, MeshFailure, Occupied
+from chaos.mesh.cluster import client as asking
+from chaos.mesh.cluster.kinds import ENVOY_FILTER, LEASE
+from chaos.mesh.cluster.mesh import ClusterMesh
+from chaos.mesh.port import Resource
+from chaos.model.topology import Allow, Choice, Target, Topology
+from chaos.run.run import Run
+from tests.apiserver.faults import Faults, in_front_of
+from tests.apiserver.istiod import DESTINATION_RULE, VIRTUAL_SERVICE
+from tests.apiserver.server import CONTEXT, ApiServer
+from tests.apiserver.world import RULES, World, world
+from tests.runs import experiment, opened
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 40.0
+EDGE = "web -> store"
+RUNNER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from chaos import delay
+from chaos.model.topology import Allow, Choice, Target
+from tests.meshes import topology
+from tests.runs import experiment, opened
+
+folder, kubeconfig = map(Path, sys.argv[1:])
+of_shop = replace(
+    topology(folder),
+    targets={"test": Target(context="kind-test")},
+    allow=Allow(contexts=("kind-*",), namespaces=("shop",), without_reaper=True),
+)
+with opened(folder, of_shop, "cluster", Choice(target="test", kubeconfig=kubeconfig)) as run:
+    while True:
+        with experiment(run) as (inject, load, one):
+            for side in ("caller", "callee"):
+                with inject(delay("2s"), "web -> store", at=side):
+                    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(apiserver, tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture
+def as_before(shop: World) -> Iterator[World]:
+    """What is in the cluster after the test is what was there before it."""
+    before = shop.objects()
+    yield shop
+    assert shop.objects() == before
+    comes(lambda: not in_force(shop))
+
+
+def allowed(shop: World) -> Topology:
+    allow = Allow(contexts=("kind-*",), namespaces=("shop",), without_reaper=True)
+    return replace(shop.topology, targets={"test": Target(context=CONTEXT)}, allow=allow)
+
+
+@contextmanager
+def running(shop: World, folder: Path, *, user: str = "tester", url: str = "") -> Iterator[Run]:
+    folder.mkdir(exist_ok=True)
+    choice = Choice(target="test", kubeconfig=shop.visit(user, url=url).kubeconfig)
+    with opened(folder, allowed(shop), "cluster", choice) as run:
+        yield run
+
+
+def in_force(shop: World) -> bool:
+    """Does any proxy hold something of ours?"""
+    return any(
+        shop.mesh.dump(pod, resource, r".*istio-chaos\..*") or "istio-chaos." in str(shop.mesh.dump(pod, Resource.ROUTES, ".*"))
+        for pod in shop.mesh.pods()
+        for resource in (Resource.CLUSTERS, Resource.LISTENERS)
+    )
+
+
+def comes(look: Callable[[], object]) -> None:
+    assert clock.poll(look, deadline=clock.Deadline.after(PATIENCE), most=0.05)
+
+
+# -- an API server that fails
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_undo_ends_and_is_proven_though_a_fifth_of_all_calls_fail(
+    as_before: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(asking, "ANSWER_WITHIN", 1.0)  # so that a stall is one
+    undone = 0
+    with in_front_of(as_before.server, seed=seed) as faults, running(as_before, tmp_path, url=faults.url) as run:
+        for _ in range(6):
+            with experiment(run) as (inject, _, _):
+                faults.share = 0.2
+                try:
+                    injection = inject(abort(503), EDGE, at="callee")
+                    injection.__enter__()
+                except ChaosError:
+                    continue  # an injection may fail; what it had written must go all the same
+                injection.undo()
+                undone += bool(injection.record.gone)
+        faults.share = 0.0
+        assert run.failed_undos == []
+
+    assert undone, "no injection came to be"
+    assert len(faults.met) > 8, "as many calls were to fail"
+
+
+# -- a runner that ends anywhere
+@contextmanager
+def runner(shop: World, folder: Path, faults: Faults) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(RUNNER), str(folder), str(shop.visit(url=faults.url).kubeconfig)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def writes(shop: World) -> int:
+    return sum(bool(shop.admin.items(kind, "shop")) for kind in (ENVOY_FILTER, LEASE))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_runner_that_is_killed_at_any_call_leaves_nothing(as_before: World, tmp_path: Path, seed: int) -> None:
+    draws = random.Random(seed)
+    number, kind = draws.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV]), draws.randrange(40)
+    killed: list[str] = []
+    with in_front_of(as_before.server) as faults, runner(as_before, tmp_path, faults) as process:
+        count = 0
+
+        def seen(_number: int, call: str) -> None:
+            nonlocal count
+            if call.startswith(("PATCH", "POST", "DELETE")) or count:
+                count += 1  # from the first write on, every call is a point at which it may end
+                if count > kind and not killed:
+                    killed.append(call)
+                    process.send_signal(number)
+
+        faults.seen = seen
+        process.wait(PATIENCE)
+        assert killed, "it ended by itself"
+        comes(lambda: not writes(as_before) and not list((tmp_path / "state").rglob("*.journal")))
+
+
+def test_a_runner_that_slept_longer_than_its_lease_undoes_and_does_no_more(as_before: World, tmp_path: Path) -> None:
+    with in_front_of(as_before.server) as faults, runner(as_before, tmp_path, faults) as process:
+        comes(lambda: any(o["metadata"]["name"].endswith("-switch") for o in as_before.admin.items(ENVOY_FILTER, "shop")))
+        process.send_signal(signal.SIGSTOP)
+        as_before.age_leases(60)
+        process.send_signal(signal.SIGCONT)
+
+        assert process.wait(PATIENCE) != 0
+        comes(lambda: not as_before.admin.items(ENVOY_FILTER, "shop"))
+        written = [call for call in faults.calls if call.startswith("PATCH")]
+        assert written
+        comes(lambda: not list((tmp_path / "state").rglob("*.journal")))
+    for lease in as_before.admin.items(LEASE, "shop"):  # not given back by whoever had lost it
+        as_before.admin.delete(LEASE, lease["metadata"]["name"], "shop")
+
+
+# -- others who change things meanwhile
+def edit(shop: World, kind: Any, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """As kubectl edit, by somebody else."""
+    found = shop.admin.get(kind, name, "shop")
+    change(found)
+    path = kind.path("shop", name)
+    shop.admin.call("PUT", path, body=found, query={"fieldManager": "somebody"})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_others_change_meanwhile_survives_and_nothing_of_ours_stays(shop: World, tmp_path: Path, seed: int) -> None:
+    draws, theirs = random.Random(seed), {"timeout": "5s", "connections": 100}
+
+    def timeout() -> None:
+        theirs["timeout"] = f"{draws.randint(3, 9)}s"
+        edit(shop, VIRTUAL_SERVICE, "store", lambda o: o["spec"]["http"][0].update(timeout=theirs["timeout"]))
+
+    def connections() -> None:
+        theirs["connections"] = draws.randint(50, 500)
+        pool = {"connectionPool": {"tcp": {"maxConnections": theirs["connections"]}}}
+        edit(shop, DESTINATION_RULE, "store", lambda o: o["spec"].update(trafficPolicy=pool))
+
+    def ours_is_gone() -> None:
+        if found := shop.admin.items(ENVOY_FILTER, "shop"):
+            shop.admin.delete(ENVOY_FILTER, draws.choice(found)["metadata"]["name"], "shop")
+
+    def ours_is_edited() -> None:
+        if found := shop.admin.items(ENVOY_FILTER, "shop"):
+            name = draws.choice(found)["metadata"]["name"]
+            edit(shop, ENVOY_FILTER, name, lambda o: o["spec"].update(priority=draws.randint(1, 9)))
+
+    edit(shop, VIRTUAL_SERVICE, "store", lambda o: o["metadata"].update(annotations={"by": "somebody"}))
+    with running(shop, tmp_path) as run:
+        for _ in range(3):
+            with experiment(run) as (inject, _, _), ExitStack() as on:
+                for action in draws.sample([timeout, connections, ours_is_gone, ours_is_edited, None, None], 5):
+                    if action is not None:
+                        action()
+                        continue
+                    with suppress(ChaosError):  # refused or ended: others were faster
+                        on.enter_context(closing(_Undone(inject(draws.choice([abort(503), delay("1s")]), EDGE, at="callee"))))
+
+    assert shop.admin.items(ENVOY_FILTER, "shop") == []
+    assert shop.admin.items(LEASE, "shop") == []
+    route = shop.admin.get(VIRTUAL_SERVICE, "store", "shop")
+    rule = shop.admin.get(DESTINATION_RULE, "store", "shop")
+    assert route["spec"]["http"][0]["timeout"] == theirs["timeout"]
+    assert (
+        rule["spec"].get("trafficPolicy", {}).get("connectionPool", {}).get("tcp", {}).get("maxConnections", 100)
+        == theirs["connections"]
+    )
+    managers = {entry["manager"] for o in shop.objects().values() for entry in o["metadata"]["managedFields"]}
+    assert managers == {"owner", "somebody"}
+    comes(lambda: not in_force(shop))
+
+
+class _Undone:
+    """An injection that is on until it is closed."""
+
+    def __init__(self, injection: Any) -> None:
+        self._injection = injection
+        injection.__enter__()
+
+    def close(self) -> None:
+        self._injection.undo()
+
+
+# -- two at once, and who may not
+def test_two_runs_meet_at_a_callee_and_nowhere_else(as_before: World, tmp_path: Path) -> None:
+    with (
+        running(as_before, tmp_path / "one") as first,
+        running(as_before, tmp_path / "two") as second,
+        experiment(first) as (inject, _, _),
+        experiment(second) as (also, _, _),
+        also(abort(503), "istio-chaos-load -> web", at="callee"),
+        inject(abort(503), EDGE, at="callee"),
+        pytest.raises(Occupied, match=first.id),
+        also(abort(503), EDGE, at="callee"),
+    ):
+        pass
+
+
+def test_who_has_no_rights_is_told_which_and_changes_nothing(as_before: World, tmp_path: Path) -> None:
+    with pytest.raises(Forbidden, match=r'Add to a Role in shop: \{apiGroups: \[""\], resources: \[pods\], verbs: \[list\]\}'):
+        ClusterMesh.visit(as_before.visit("nobody"))
+
+    reading = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb not in ("patch",)]} for rule in RULES]
+    as_before.grant("nobody", reading)
+    told = r"we may not patch envoyfilters.*Add to a Role in shop: .*resources: \[envoyfilters\], verbs: \[patch\]"
+    with pytest.raises(MeshFailure, match=told), running(as_before, tmp_path, user="nobody"):
+        pass
