@@ -99,7 +99,7 @@ def test_collecting_touches_nothing(shop, project):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--chaos-mesh=moon"], "ERROR: --chaos-mesh=moon: no such mesh; there are: local, cluster"),
+        (["--chaos-mesh=moon"], "ERROR: --chaos-mesh=moon: no such mesh; there are: local, cluster, kind"),
         (["--chaos-topology=elsewhere.yaml"], "ERROR: */elsewhere.yaml: cannot be read: *"),
     ],
     ids=["mesh", "topology"],
