@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.results import Result
 
-MODULES = ("translation", "mesh", "injections", "load", "plugin", "claims")
+MODULES = ("translation", "mesh", "injections", "load", "plugin", "claims", "cluster")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
