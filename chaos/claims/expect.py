@@ -14,13 +14,16 @@ from typing import Final, Generic, Literal, ParamSpec, TypedDict, overload
 from chaos.claims.amplification import Amplify
 from chaos.claims.answers import Return
 from chaos.claims.claim import Claim, Levels, S
+from chaos.claims.closing import CloseCircuit
 from chaos.claims.differences import By, DifferFrom, Direction, NotDifferFrom
 from chaos.claims.guarding import Guard
 from chaos.claims.judging import undecided, verdict_on
 from chaos.claims.looking import Looking, outlook_of
+from chaos.claims.opening import NotOpenCircuit, OpenCircuit
 from chaos.claims.recovery import Ended, Recover
 from chaos.claims.response_times import RespondWithin
 from chaos.claims.retries import NotRetry, Retry
+from chaos.claims.shedding import Shed
 from chaos.claims.spacing import SpaceRetries
 from chaos.claims.subjects import EdgeSubject, Flowing, WindowSubject
 from chaos.claims.success import Succeed, Sustain
@@ -193,6 +196,25 @@ class EdgeClaims(_Expectation[EdgeSubject]):
     def to_space_retries(self, at_least: Duration) -> Verdict | Pending:
         """Between the end of an attempt and the start of the next of the same call lies at least so much time, always."""
         return self._claim(SpaceRetries, at_least)
+
+    def to_open_circuit(self, within: Duration) -> Verdict | Pending:
+        """Every host that failed often enough in a row is put out `within` this time of its first faulted attempt.
+
+        A breaker that has only limits opens with the first call it turns away.
+        """
+        return self._claim(OpenCircuit, within)
+
+    def not_to_open_circuit(self) -> Verdict | Pending:
+        """No host is put out, and no call turned away by a limit."""
+        return self._claim(NotOpenCircuit)
+
+    def to_close_circuit(self, within: Duration) -> Verdict | Pending:
+        """After the injection: every host that was out is back `within` this time of its end, and no call is turned away then."""
+        return self._claim(CloseCircuit, within)
+
+    def to_shed(self, at_least: Share) -> Verdict | Pending:
+        """At least so many calls are turned away by a limit (flag UO), and 95 % of the others succeed."""
+        return self._claim(Shed, at_least)
 
     def to_amplify(self, *, at_most: float, per_request_at_most: int | None = None) -> Verdict | Pending:
         """The mean number of attempts at the callee per user request is at most so large; and that of each one."""

@@ -203,6 +203,11 @@ def edge_policy(virtual_host: Json, clusters: Iterable[Json]) -> EdgePolicy:
     )
 
 
+def counted_status(status: int, grpc: int | None) -> int:
+    """The HTTP status that outlier detection counts for an answer with this status and grpc-status."""
+    return _HTTP_OF_GRPC.get(grpc, 500) if grpc is not None and grpc > 0 else status
+
+
 def together(policies: Sequence[EdgePolicy]) -> EdgePolicy:
     """Of several callers' proxies."""
     return EdgePolicy(

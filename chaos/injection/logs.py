@@ -27,6 +27,7 @@ FIELDS = {
     "method": "%REQ(:METHOD)%",
     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
     "route": "%ROUTE_NAME%",
+    "cluster": "%UPSTREAM_CLUSTER%",  # of a call: which of the private clusters its last attempt went to
     "traceparent": "%REQ(TRACEPARENT)%",
     "baggage": "%REQ(BAGGAGE)%",
     "b3": "%REQ(X-B3-TRACEID?B3)%",

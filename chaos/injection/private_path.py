@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaos.envoy.configuration import Configuration
-from chaos.envoy.policy import EdgePolicy, edge_policy
+from chaos.envoy.policy import EdgePolicy, Outlier, edge_policy, short
 from chaos.errors import Refused
 from chaos.injection.callers import Callers
 from chaos.injection.fault_filter import callee_side, caller_side, strip_headers
 from chaos.injection.leading import EVERYTHING, leads, matches_to
 from chaos.injection.logs import access_log
 from chaos.injection.names import HEADER, HEADER_CALL, HEADER_FAILURE, is_ours
+from chaos.model.breakers import Breaker
 from chaos.model.edge import Edge
 
 Json = dict[str, Any]
@@ -93,6 +94,21 @@ class PrivatePath:
     """What was copied, as it was: a later difference ends the injections on this path."""
 
     @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        """The circuit breakers that were copied, with the names of the copies."""
+        return tuple(
+            Breaker(
+                cluster=f"{self.name}.{index}",
+                name=short(policy.name),
+                proxies=tuple(pod.id for pod in self.callers.pods),
+                hosts=_replicas({policy.name: self.copied["endpoints"][policy.name]}),
+                limits=policy.limits,
+                **(_detection(policy.outlier) if policy.outlier else {}),
+            )
+            for index, policy in enumerate(self.policy.clusters)
+        )
+
+    @property
     def policy(self) -> EdgePolicy:
         """The resilience policy that was copied."""
         return edge_policy(self.copied["virtual_host"], self.copied["clusters"].values())
@@ -132,6 +148,16 @@ def private_path(
             if any(host["name"] == virtual_host for host in routes.get("virtual_hosts", []))
         ),
     )  # fmt: skip
+
+
+def _detection(outlier: Outlier) -> dict[str, Any]:
+    return {
+        "consecutive_5xx": outlier.consecutive_5xx,
+        "consecutive_gateway": outlier.consecutive_gateway,
+        "interval": outlier.interval,
+        "base_ejection": outlier.base_ejection,
+        "max_ejection_percent": outlier.max_ejection_percent,
+    }
 
 
 # ------------------------------------------------------------------------------------------------ what is copied

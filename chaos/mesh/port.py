@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chaos.envoy.configuration import Configuration
 from chaos.model.bystanders import Bystanders
 from chaos.model.edge import Edge
 from chaos.model.inventory import Pod, Service, ServicePort
+
+if TYPE_CHECKING:  # a watchdog needs the port, and nothing that reads manifests
+    from chaos.envoy.configuration import Configuration
 
 __all__ = [
     "Address",

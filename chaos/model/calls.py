@@ -53,6 +53,8 @@ class Call:
     """Numbers of the caller-side injections whose fault drew on it."""
     proxy: str = ""
     """The caller's proxy: `reviews-v2.bookinfo`."""
+    cluster: str = ""
+    """Where its last attempt went: of a private path its copy, else the proxy's own."""
 
     @property
     def duration(self) -> float:

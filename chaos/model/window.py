@@ -16,6 +16,7 @@ from typing import Literal
 
 from chaos.errors import Inconclusive, InvalidValue, nearest
 from chaos.model import units
+from chaos.model.breakers import Circuit
 from chaos.model.bystanders import Bystanders
 from chaos.model.calls import HIT, Call
 from chaos.model.edge import Edge
@@ -65,6 +66,8 @@ class EdgeEvidence:
     """The largest number of retries any route of the edge allows."""
     cancelled: frozenset[int] = frozenset()
     """Positions in `calls` whose own parent request was cancelled within 50 ms before: their DC says nothing of the caller."""
+    circuit: Circuit | None = None
+    """What was seen of its circuit breakers; None where no private path stands."""
     bystanders: Bystanders | None = None
     """Everybody else's requests meanwhile, by the mesh's telemetry; None where it has none."""
     private_only: bool = False

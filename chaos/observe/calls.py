@@ -77,4 +77,5 @@ def _call(sequence: int, stream: Stream, attempts: list[Stream], armed: Armed) -
         attempts=tried,
         armed=armed(stream),
         proxy=stream.pod,
+        cluster=stream.cluster,
     )

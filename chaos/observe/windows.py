@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.injection import fault_filter
+from chaos.model.breakers import Breaker, Circuit, Look, Tally, Where
 from chaos.model.bystanders import Bystanders
 from chaos.model.calls import Call
 from chaos.model.edge import Edge
@@ -19,6 +20,7 @@ from chaos.model.marks import FlowMark
 from chaos.model.samples import TIMED_OUT, Samples
 from chaos.model.window import EdgeEvidence, Kind, Proof, WindowEvidence
 from chaos.observe.calls import cancelled_from_above, private_calls, sidecar_calls
+from chaos.observe.circuits import tries
 from chaos.observe.lines import Log, Stream
 from chaos.observe.proof import proof
 
@@ -42,6 +44,8 @@ class ObservedEdge:
     declared_retries: int = 0
     private_only: bool = False
     """The mesh writes down calls on private paths alone."""
+    breakers: tuple[Breaker, ...] = ()
+    """Of its private paths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +99,16 @@ def gather(
     log: Log,
     injections: Sequence[InjectionRecord],
     edges: Sequence[ObservedEdge],
-    ejections: Mapping[Edge, int],
     resolve: Callable[[Edge], ObservedEdge | None],
     steady: WindowEvidence | None,
+    tally: Tally = Tally(),  # noqa: B008 - frozen
+    looks: Mapping[Where, Sequence[Look]] | None = None,
     bystanders: Callable[[Edge, int, int], Bystanders | None] = lambda *_: None,
 ) -> WindowEvidence:
     """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge).
 
-    `bystanders` asks the mesh's telemetry of an edge in [start, end) ns; None where there is none.
+    `tally` counts what breakers did in the window, `looks` at them are those of the whole experiment: they open and close in their
+    own time. `bystanders` asks the mesh's telemetry of an edge in [start, end) ns; None where there is none.
     """
     reaching = [i for i in injections if stretch.reached_by(i.request) and not _goes_past(i, stretch, log, edges)]
     kind = _kind(stretch, injections, reaching)
@@ -110,7 +116,8 @@ def gather(
     scheduled = stretch.samples.between(stretch.start, stretch.end)
     samples = clear_of_transitions(scheduled, injections)
     live = tuple(i for i in injections if _live(i, stretch.start, stretch.end))
-    book = _Edges(stretch, samples, log, live, ejections, resolve, {observed.edge: observed for observed in edges}, bystanders)
+    seen_aside = _Aside(history=injections, tally=tally, looks=looks or {}, bystanders=bystanders)
+    book = _Edges(stretch, samples, log, live, seen_aside, resolve, {observed.edge: observed for observed in edges})
     ended = [f"{i} was ended early: {i.aborted}" for i in live if i.aborted and not i.guarded]
     mixed = [] if stretch.follows else _mixed(stretch, injections)
     doubts = [*stretch.doubts, *mixed, *ended, *book.unproven()]
@@ -165,6 +172,16 @@ def _in_transition(scheduled: int, ended: int, injections: Sequence[InjectionRec
     return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Aside:
+    """What is known besides samples and log lines."""
+
+    history: Sequence[InjectionRecord]
+    tally: Tally
+    looks: Mapping[Where, Sequence[Look]]
+    bystanders: Callable[[Edge, int, int], Bystanders | None]
+
+
 class _Edges(Mapping[Edge, EdgeEvidence]):
     """Evidence by edge, gathered when it is asked for. Iterates over the edges that were named before the load."""
 
@@ -174,16 +191,14 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
         samples: Samples,
         log: Log,
         live: Sequence[InjectionRecord],
-        ejections: Mapping[Edge, int],
+        aside: _Aside,
         resolve: Callable[[Edge], ObservedEdge | None],
         known: Mapping[Edge, ObservedEdge],
-        bystanders: Callable[[Edge, int, int], Bystanders | None],
     ) -> None:
         self._known = dict(known)
         self._live = live
-        self._ejections = ejections
+        self._aside = aside
         self._resolve = resolve
-        self._bystanders = bystanders
         self._stretch = stretch
         self._made: dict[Edge, EdgeEvidence] = {}
         self._mark = stretch.mark
@@ -271,13 +286,27 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
             source="private path" if privately else "access log",
             calls=tuple(calls),
             proof=min(proofs, key=lambda p: p.proven, default=None),
-            ejections=self._ejections.get(observed.edge) if privately else None,
+            ejections=self._aside.tally.ejections.get(observed.edge) if privately else None,
             policy=observed.policy,
             policy_timeout=observed.policy_timeout,
             declared_retries=observed.declared_retries,
             private_only=observed.private_only,
             cancelled=cancelled_from_above(calls, self._cuts()),
-            bystanders=self._bystanders(observed.edge, self._stretch.start, self._stretch.end),
+            circuit=self._circuit(observed) if privately else None,
+            bystanders=self._aside.bystanders(observed.edge, self._stretch.start, self._stretch.end),
+        )
+
+    def _circuit(self, observed: ObservedEdge) -> Circuit:
+        mine = [i for i in self._aside.history if i.request.edge == observed.edge and i.written]
+        live = {i.number for i in self._live}
+        meant = frozenset(i.number for i in mine if i.number in live) or frozenset(i.number for i in mine[-1:])
+        where = {(proxy, breaker.cluster) for breaker in observed.breakers for proxy in breaker.proxies}
+        return Circuit(
+            breakers=observed.breakers,
+            looks={place: looks for place, looks in self._aside.looks.items() if place in where},
+            tries=tries(self._log, observed.paths, lambda stream: _armed(stream, observed), meant),
+            gone=max((i.gone for i in mine), default=0) if all(i.gone for i in mine) else 0,
+            overflows=self._aside.tally.overflows.get(observed.edge),
         )
 
     def _cuts(self) -> dict[tuple[str, int], list[int]]:

@@ -13,13 +13,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from chaos import clock
+from chaos.claims import breaking
 from chaos.envoy.policy import together
 from chaos.errors import ChaosError, ExperimentError, Inconclusive, InvalidValue, Refused, UndoFailed, Unreachable
 from chaos.injection import side as sides
 from chaos.injection.callers import Ends, check_fault, ends
 from chaos.injection.private_path import PrivatePath
+from chaos.injection.switch import Live
 from chaos.load.port import Generator, LoadPlan
 from chaos.model import units
+from chaos.model.breakers import Breaker, Tally
 from chaos.model.bystanders import Bystanders
 from chaos.model.edge import Edge, Party
 from chaos.model.events import Event, Noted, UndoFailure, VerdictGiven
@@ -30,6 +33,7 @@ from chaos.model.marks import Mark
 from chaos.model.verdict import Ledger, Verdict
 from chaos.observe.windows import ObservedEdge
 from chaos.run.admission import admit, check_clean, stopped
+from chaos.run.circuits import Circuits
 from chaos.run.evidence import LogReader
 from chaos.run.guard import check_injection, check_namespaces
 from chaos.run.injecting import Injection, undone
@@ -41,6 +45,14 @@ from chaos.run.watch import Watch
 
 if TYPE_CHECKING:
     from chaos.run.run import Run
+
+OVERFLOWS = {
+    "upstream_cx_overflow": "connections",
+    "upstream_rq_pending_overflow": "pending requests",
+    "upstream_rq_active_overflow": "requests",
+    "upstream_rq_retry_overflow": "retries",
+}
+"""Envoy's counters of a cluster -> the limit that turned something away (measured on Envoy 1.40)."""
 
 
 class Experiment:
@@ -62,6 +74,7 @@ class Experiment:
         self._edges: dict[Edge, Ends] = {}
         self._ending = False
         self.watcher = Watch(self)
+        self.circuits = Circuits(run.mesh, self._breakers)
         self._told = 0
 
     # -- what a test asks for
@@ -212,10 +225,22 @@ class Experiment:
         except Unreachable as silent:  # it says nothing of our own requests: they are judged all the same
             return Bystanders(edge=found.edge, doubt=str(silent))
 
-    def ejections(self) -> dict[Edge, int]:
-        """Hosts ejected on each private path so far; an edge whose proxies keep no such counter is absent."""
-        seen = {edge: self._ejections_on(self._paths.of(found)) for edge, found in self._edges.items()}
-        return {edge: count for edge, count in seen.items() if count is not None}
+    def foretell(self, found: Ends, live: Live) -> None:
+        """Say what a fault behind the router will do to the breakers of its edge, before it is injected."""
+        if live.side is Side.CALLEE:
+            told = [breaking.foretold(path.breakers, path.policy, live.request.fault, path.grpc) for path in self._paths.of(found)]
+            for line in dict.fromkeys(line for lines in told for line in lines):
+                self.emit(Noted(experiment=self.name, text=line))
+
+    def tally(self) -> Tally:
+        """What the breakers of each private path have done so far."""
+        paths = {edge: self._paths.of(found) for edge, found in self._edges.items()}
+        ejections = {edge: self._ejections_on(standing) for edge, standing in paths.items()}
+        overflows = {edge: self._overflows_on(standing) for edge, standing in paths.items()}
+        return Tally(
+            ejections={edge: count for edge, count in ejections.items() if count is not None},
+            overflows={edge: counts for edge, counts in overflows.items() if counts},
+        )
 
     def tell_verdicts(self) -> None:
         """Emit the verdicts that were settled since last time."""
@@ -230,6 +255,7 @@ class Experiment:
         failures: list[Exception] = []
         with shielded(f"undoing {self.name}"):
             self.watcher.stop()
+            self.circuits.stop()
             for injection in reversed(self._injections):
                 _try(injection.undo, failures)
             for traffic in self._traffics:
@@ -246,6 +272,10 @@ class Experiment:
         """Raises Stopped where nothing may be changed now, Occupied while another run has the callee."""
         admit(self._run.mesh, self._run.topology, found)
         check_clean(self._run.mesh, self._run.tenure.take(found.callee))
+
+    def _breakers(self) -> list[Breaker]:
+        """Of every private path that stands."""
+        return [breaker for found in self._edges.values() for path in self._paths.of(found) for breaker in path.breakers]
 
     def _remove_paths(self) -> None:
         """Raises UndoFailed: what stays behind is inert, and still ours."""
@@ -271,11 +301,24 @@ class Experiment:
             callee_host=found.callee.host,
             replicas={path.name: path.replicas for path in paths},
             policy=policy.lines,
+            breakers=tuple(breaker for path in paths for breaker in path.breakers),
             policy_timeout=policy.timeout,
             longest_timeout=max((route.timeout or 0.0 for route in policy.routes), default=0.0),
             declared_retries=policy.attempts,
             private_only=not self._run.mesh.sees_every_call,
         )
+
+    def _overflows_on(self, paths: Sequence[PrivatePath]) -> dict[str, int]:
+        total: dict[str, int] = {}
+        for path in paths:
+            if not any(breaker.limits for breaker in path.breakers):
+                continue  # nothing is limited
+            for pod in path.callers.pods:
+                pattern = rf"cluster\.{re.escape(path.name)}\.\d+\.({'|'.join(OVERFLOWS)})"
+                for name, count in self._run.mesh.counters(pod, pattern).items():
+                    limit = OVERFLOWS[name.rpartition(".")[2]]
+                    total[limit] = total.get(limit, 0) + count
+        return total
 
     def _ejections_on(self, paths: Sequence[PrivatePath]) -> int | None:
         total = 0

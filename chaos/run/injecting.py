@@ -63,6 +63,8 @@ class Injection:
         self._experiment.take_steady()
         # Registered before the first write: from here on the experiment's end undoes it.
         self._experiment.remember(self)
+        self._experiment.circuits.start()
+        self._experiment.foretell(self._ends, self._live)
         try:
             self._paths.switch_on(self._ends, self._live, written=self._note(lambda now: replace(self.record, written=now)))
             self.record = replace(self.record, proven=clock.now())

@@ -17,6 +17,7 @@ from chaos.claims.subjects import Guardian
 from chaos.errors import Aborted, ExperimentError, Inconclusive, LoadFailure, Violated
 from chaos.load.port import Flow, LoadPlan, OpenModel, Script
 from chaos.model import units
+from chaos.model.breakers import Tally
 from chaos.model.edge import Edge
 from chaos.model.events import LoadStarted, Noted, WindowClosed, WindowProgress
 from chaos.model.injection import InjectionRecord, InjectionRequest
@@ -50,8 +51,8 @@ class Traffic:
         self._windows = 0
         self._steady: WindowEvidence | None = None
         self._guards: list[Guardian] = []
-        self._ejected_before: dict[Window, dict[Edge, int]] = {}
-        """Ejections on each edge when a window began."""
+        self._tally_before: dict[Window, Tally] = {}
+        """What breakers had done on each edge when a window began."""
         self.target = target
 
     # -- life
@@ -214,7 +215,7 @@ class Traffic:
 
     def under(self, injection: InjectionRecord) -> WindowEvidence:
         """What is known of the time in which an injection was in force, whatever windows were taken of it."""
-        return self._evidence(f"the time under {injection}", injection.proven, injection.withdrawn, self._experiment.ejections())
+        return self._evidence(f"the time under {injection}", injection.proven, injection.withdrawn, self._experiment.tally())
 
     def requests(self, start: int, end: int) -> Samples:
         """Requests scheduled in [start, end) ns that have ended."""
@@ -240,7 +241,7 @@ class Traffic:
             raise Inconclusive(f"no fault was in force while {self.target} was guarded, so that nothing was to be guarded against")
         start, end = min(first for first, _ in stretches), max(last for _, last in stretches)
         if ended:
-            evidence = self._evidence(f"guarded load on {self.target}", start, end, self._experiment.ejections(), follows=True)
+            evidence = self._evidence(f"guarded load on {self.target}", start, end, self._experiment.tally(), follows=True)
         else:
             evidence = self._so_far("what is guarded", start)
         samples = self.flow.samples().between(start, end) if ended else evidence.samples
@@ -284,7 +285,7 @@ class Traffic:
             looked_at=looked_at,
             tell=lambda text: experiment.emit(Noted(experiment=experiment.name, text=text)),
         )
-        self._ejected_before[window] = self._experiment.ejections()
+        self._tally_before[window] = self._experiment.tally()
         return window
 
     def _warm(self) -> int:
@@ -342,7 +343,7 @@ class Traffic:
         )
 
     def _close(self, window: Window, start: int, end: int, *, cut_short: bool = False) -> Window:
-        evidence = self._evidence(window.name, start, end, self._ejected_before.pop(window), cut_short=cut_short)
+        evidence = self._evidence(window.name, start, end, self._tally_before.pop(window), cut_short=cut_short)
         if evidence.kind == "steady":
             self._steady = evidence
         self._experiment.emit(_closed(self._experiment.name, self.target, evidence))
@@ -354,7 +355,7 @@ class Traffic:
         name: str,
         start: int,
         end: int,
-        ejected_before: Mapping[Edge, int],
+        tally_before: Tally,
         *,
         cut_short: bool = False,
         follows: bool = False,
@@ -384,7 +385,8 @@ class Traffic:
             log=experiment.reader.log,
             injections=experiment.history,
             edges=experiment.observed(),
-            ejections={edge: count - ejected_before.get(edge, 0) for edge, count in experiment.ejections().items()},
+            tally=experiment.tally().since(tally_before),
+            looks=experiment.circuits.looks,
             resolve=experiment.resolve,
             steady=self._steady,
             bystanders=experiment.bystanders,

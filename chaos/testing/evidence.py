@@ -9,11 +9,12 @@ about is given as one value for all, or as a function of the request's number:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from chaos.claims.subjects import Guardian
+from chaos.model.breakers import Breaker, Circuit, Look, Try
 from chaos.model.calls import Attempt, Call
 from chaos.model.edge import Edge
 from chaos.model.fault import Fault
@@ -27,6 +28,7 @@ Each: TypeAlias = T | Callable[[int], T]
 """One value for all, or a function of the number."""
 
 SECOND = 1_000_000_000
+_PROXY, _CLUSTER = "reviews-v2.bookinfo", "istio-chaos.test.1.0"
 
 
 def requests(
@@ -149,6 +151,52 @@ def edge(
         )
         seen = replace(seen, proof=proof)
     return replace(seen, **known)  # type: ignore[arg-type]
+
+
+def circuit(
+    answers: Mapping[str, Iterable[tuple[float, int]]],
+    *,
+    out: Mapping[str, Iterable[tuple[float, float]]] | None = None,
+    until: float = 105.0,
+    every: float = 0.2,
+    gone: float = 0.0,
+    faulted: bool = True,
+    overflows: Mapping[str, int] | None = None,
+    **policy: object,
+) -> Circuit:
+    """One breaker in one proxy: what each host answered (second, status), and when it was out (from, until: seconds).
+
+    Looked at `every` so many seconds from second 100 to `until`. `policy`: fields of Breaker; if not given 3 x 5xx,
+    one second, all hosts.
+    """
+    known: dict[str, object] = {"consecutive_5xx": 3, "interval": 1.0, "base_ejection": 1.0, "max_ejection_percent": 100, **policy}
+    breaker = Breaker(cluster=_CLUSTER, name="ratings.bookinfo:9080", proxies=(_PROXY,), hosts=tuple(answers), **known)  # type: ignore[arg-type]
+    times = [100 + i * every for i in range(int((until - 100) / every) + 1)]
+    stretches = {host: tuple(stretch) for host, stretch in (out or {}).items()}
+    looks = [
+        Look(int(at * SECOND), frozenset(h for h, found in stretches.items() if any(start <= at < end for start, end in found)))
+        for at in times
+    ]
+    tries = [
+        Try(
+            proxy=_PROXY,
+            cluster=_CLUSTER,
+            host=host,
+            started=int(at * SECOND) - 1_000_000,
+            ended=int(at * SECOND),
+            status=status,
+            faulted=faulted,
+        )
+        for host, given in answers.items()
+        for at, status in given
+    ]
+    return Circuit(
+        breakers=(breaker,),
+        looks={(_PROXY, _CLUSTER): looks},
+        tries=tuple(sorted(tries, key=lambda each: each.ended)),
+        gone=int(gone * SECOND),
+        overflows=overflows,
+    )
 
 
 def window(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaos.clock import Deadline, poll
-from tests.calling import TIMER, PATIENCE, Callee, Caller
+from tests.calling import PATIENCE, TIMER, Callee, Caller
 
 CALLEES = (
     Callee(name="default-policy"),

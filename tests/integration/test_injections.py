@@ -7,26 +7,18 @@ cut short: what is looked at here are counts and codes, which need no steady lat
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from chaos import abort, clock, delay, expect, throttle
 from chaos.errors import Aborted, ExperimentError, Inconclusive, LoadFailure, MeshFailure
-from chaos.injection.names import PREFIX
-from chaos.mesh.port import Pod, Resource
-from chaos.model.topology import Allow
-from chaos.run import meshes, traffic
-from chaos.run.experiment import Experiment
-from chaos.run.run import Run, RunOptions, new_id
+from chaos.run import traffic
 from chaos.run.view import Inject, Load
-from tests.calling import Callee, expected, shop
+from tests.calling import Callee, expected
+from tests.running import Running, edge, opened, url
 
 CALLEES = (
     Callee(name="plain"),
@@ -58,82 +50,9 @@ spec:
 """Two replicas without sidecars: when one dies, its callers' own connections are refused."""
 
 
-def edge(callee: str) -> str:
-    return f"istio-chaos-load -> {callee}"
-
-
-def url(callee: str) -> str:
-    return f"http://{callee}/"
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A run and what it started."""
-
-    run: Run
-    groups: dict[str, int]
-    """What it is -> process group."""
-
-    @contextmanager
-    def experiment(self) -> Iterator[tuple[Inject, Load, Experiment]]:
-        experiment = self.run.experiment("a test")
-        try:
-            yield Inject(experiment), Load(experiment, self.run), experiment
-        finally:
-            experiment.finish()
-
-    def kill(self, what: str) -> None:
-        """Returns when it is gone, and its connections with it."""
-        os.killpg(self.groups[what], signal.SIGKILL)
-        assert clock.poll(lambda: _ended(self.groups[what]), deadline=clock.Deadline.after(10))
-
-    def pod(self, name: str) -> Pod:
-        return next(pod for pod in self.run.mesh.pods() if pod.name == name)
-
-    def holds_nothing_of_ours(self) -> bool:
-        pods = [pod for pod in self.run.mesh.pods() if pod.proxy]
-        kinds = (Resource.CLUSTERS, Resource.LISTENERS)
-        routes = [self.run.mesh.dump(pod, Resource.ROUTES, ".*") for pod in pods]
-        staged = [self.run.mesh.dump(pod, kind, rf"{PREFIX}\..*") for pod in pods for kind in kinds]
-        return not self.run.mesh.ours() and not any(staged) and f"{PREFIX}." not in str(routes)
-
-
-def _ended(pid: int) -> bool:
-    """Whether or not somebody has waited for it."""
-    with suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    return True
-
-
-@contextmanager
-def opened(folder: Path, more: str = "") -> Iterator[Running]:
-    topology = replace(shop(folder, CALLEES, more), allow=Allow(namespaces=("shop",), traffic=("own", "all")))
-    groups: dict[str, int] = {}
-    spawned = Run.spawned
-
-    def noted(run: Run, group: int, what: str = "load generator") -> None:
-        groups[what] = group
-        spawned(run, group, what)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        patch.setattr(Run, "spawned", noted)
-        for name in ("WARM_UP_SECONDS", "STEADY_SECONDS"):
-            patch.setattr(traffic, name, 0.2)
-        for name in ("WARM_UP_REQUESTS", "STEADY_REQUESTS"):
-            patch.setattr(traffic, name, 5)
-        run = meshes.open_run("local", topology, RunOptions(id=new_id(), folder=folder / "run"))
-        try:
-            yield Running(run, groups)
-        finally:
-            run.close()
-        assert run.failed_undos == []
-        assert list((folder / "state").rglob("*.journal")) == []
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with opened(tmp_path_factory.mktemp("run")) as running:
+    with opened(tmp_path_factory.mktemp("run"), CALLEES) as running:
         yield running
 
 
@@ -372,7 +291,7 @@ def test_a_dead_load_generator_is_told_and_the_next_experiment_has_another(runni
 
 @pytest.mark.parametrize("victim", ["istio-chaos-load.shop", "v1.shop"], ids=["caller", "callee"])
 def test_a_proxy_that_dies_ends_the_injection_and_keeps_nobody_waiting(tmp_path: Path, victim: str) -> None:
-    with opened(tmp_path) as running:
+    with opened(tmp_path, CALLEES) as running:
         started = clock.now()
         with (
             running.experiment() as (inject, load, _),
@@ -393,7 +312,7 @@ def test_a_proxy_that_dies_ends_the_injection_and_keeps_nobody_waiting(tmp_path:
 
 def test_a_refused_connection_is_retried_on_the_private_path_as_on_the_plain_one(tmp_path: Path) -> None:
     """Istio's default policy: two retries on connect-failure."""
-    with opened(tmp_path, BARE) as running, running.experiment() as (_, load, _):
+    with opened(tmp_path, CALLEES, BARE) as running, running.experiment() as (_, load, _):
         with (
             load(url("bare"), rate="50/s", observe=edge("bare")) as own,
             load(url("bare"), rate="50/s", own=False) as bystanders,

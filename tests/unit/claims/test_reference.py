@@ -13,13 +13,30 @@ from chaos.claims import expect as expecting
 from chaos.model.fault import abort, delay
 from chaos.model.injection import Side
 from chaos.model.samples import Response
-from chaos.testing.evidence import SECOND, Call, Ended, Flowed, attempts, call, calls, closed, edge, injection, requests, window
+from chaos.testing.evidence import (
+    SECOND,
+    Call,
+    Ended,
+    Flowed,
+    attempts,
+    call,
+    calls,
+    circuit,
+    closed,
+    edge,
+    injection,
+    requests,
+    window,
+)
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "claims.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 FALLBACK = Response({}, b'{"reviews": {"error": "unavailable", "text": "reviews are currently unavailable"}}')
 
 TO_REVIEWS, TO_RATINGS, TO_PRICES = "productpage -> reviews", "reviews -> ratings", "details -> prices"
+TO_DETAILS, TO_PAGE = "productpage -> details", "-> productpage"
+OPENED = circuit({"h": [(100.5 + i / 10, 503) for i in range(3)]}, out={"h": [(100.75, 102.5)]}, gone=101)
+LIMITED = circuit({"h": []}, limits={"requests": 10})
 
 
 def gives_up_twice(number: int, at: int) -> list[Call]:
@@ -28,6 +45,10 @@ def gives_up_twice(number: int, at: int) -> list[Call]:
 
 def retried_twice(number: int, at: int) -> Call:
     return call(number, started=at, status=503, flags="URX", attempts=attempts(at, *[(0.001, 503, "FI")] * 3))
+
+
+def turned_away_half(number: int, at: int) -> Call:
+    return call(number, started=at, status=503 if number % 2 else 200, flags="UO" if number % 2 else "")
 
 
 def failed_once(number: int, at: int) -> Call:
@@ -42,12 +63,15 @@ def subjects() -> dict[str, Any]:
         under,
         edges=[
             edge(TO_REVIEWS, calls(under, gives_up_twice), injection=injection(delay("10s"), TO_REVIEWS, side=Side.CALLER)),
-            edge(TO_RATINGS, calls(under, retried_twice), injection=injection(abort(503), TO_RATINGS)),
+            edge(TO_RATINGS, calls(under, retried_twice), injection=injection(abort(503), TO_RATINGS), circuit=OPENED),
             edge(TO_PRICES, calls(under, failed_once), injection=injection(abort(503), TO_PRICES)),
+            edge(TO_DETAILS, calls(under), circuit=LIMITED, ejections=0),
+            edge(TO_PAGE, calls(under, turned_away_half), circuit=LIMITED),
         ],
         steady=steady,
     )
-    after = window(requests(1000, start=300, first=2000), kind="recovery", steady=steady)
+    later = requests(1000, start=300, first=2000)
+    after = window(later, kind="recovery", steady=steady, edges=[edge(TO_RATINGS, calls(later), circuit=OPENED)])
     ended = Ended(replace(injection(abort(503), TO_RATINGS), gone=300 * SECOND))
     traffic = Flowed(steady, during, requests(3000, start=300, first=2000))
     return {"steady": closed(steady), "during": closed(during), "after": closed(after), "traffic": traffic, "injection": ended}

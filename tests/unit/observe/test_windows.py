@@ -63,7 +63,6 @@ def evidence(log: Log, seen: Samples, *injections: InjectionRecord, start: float
         log=log,
         injections=injections,
         edges=known,
-        ejections={},
         resolve=given.pop("resolve", lambda e: None),
         steady=None,
     )
