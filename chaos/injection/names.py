@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 PREFIX: Final = "istio-chaos"
 LABEL_RUN: Final = "istio-chaos.dev/run"
@@ -56,3 +57,8 @@ def lease_name(host: str) -> str:
 def is_ours(name: str) -> bool:
     """A cluster, listener or route of any run of this project."""
     return name.startswith(PREFIX + ".")
+
+
+def key(an_object: Mapping[str, Any]) -> tuple[str, str]:
+    """(namespace, name) of a Kubernetes object."""
+    return an_object["metadata"]["namespace"], an_object["metadata"]["name"]

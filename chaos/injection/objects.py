@@ -7,7 +7,7 @@ not there answers 503.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +63,6 @@ def switch(path: PrivatePath, mark: Mark, live: Sequence[Live], by: Signature) -
             for route in reversed(routes(path.name, mark, live, path.matches))
         ],
     )  # fmt: skip
-
-
-def key(an_object: Mapping[str, Any]) -> tuple[str, str]:
-    """(namespace, name)"""
-    return an_object["metadata"]["namespace"], an_object["metadata"]["name"]
 
 
 def _filter(path: PrivatePath, part: str, by: Signature, patches: Sequence[Json]) -> Json:

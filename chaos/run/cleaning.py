@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from chaos import clock
 from chaos.errors import ChaosError, UndoFailed
-from chaos.injection import objects
+from chaos.injection import names
 from chaos.injection.names import ANNOTATION_DEADLINE, ANNOTATION_LEASE, LABEL_RUN, REAPER
 from chaos.mesh.port import Lease, Remains
 
@@ -81,14 +81,14 @@ def remove(remains: Remains, keys: Collection[Key], *, run: str = "", patience: 
 
 def _of(remains: Remains, run: str) -> list[Key]:
     """What stands of a run, the switches first."""
-    found = [objects.key(o) for o in remains.ours() if run and o["metadata"]["labels"].get(LABEL_RUN) == run]
+    found = [names.key(o) for o in remains.ours() if run and o["metadata"]["labels"].get(LABEL_RUN) == run]
     return sorted(found, key=lambda key: not key[1].endswith("-switch"))
 
 
 def _gone(remains: Remains, keys: Sequence[Key]) -> list[Key]:
     """Delete; what is still there."""
     remains.delete(keys)
-    return [key for o in remains.ours() if (key := objects.key(o)) in keys]
+    return [key for o in remains.ours() if (key := names.key(o)) in keys]
 
 
 def _insist(step: Callable[[], Sequence[Key]], deadline: clock.Deadline) -> None:

@@ -225,7 +225,7 @@ class Paths:
             each.maybe = []
 
     def _write(self, filters: Sequence[Mapping[str, Any]]) -> None:
-        new = [key for f in filters if (key := objects.key(f)) not in self._journalled]
+        new = [key for f in filters if (key := names.key(f)) not in self._journalled]
         if new:  # so that an undo, which writes what is known already, never needs the disk
             self._journal.writing(new)
             self._journalled.update(new)
