@@ -88,7 +88,7 @@ def on_and_off() -> Iterable[Result]:
 
 
 def sweep_of_many() -> Iterable[Result]:
-    """Objects whose lease is gone, and as many of somebody else beside them."""
+    """Objects whose lease is gone, spread over many namespaces."""
     with shop() as made:
         namespaces = [f"bench-{number}" for number in range(NAMESPACES)]
         for namespace in namespaces:

@@ -29,6 +29,8 @@ _SHARP: Final = 0.1
 """Durations are called "after 3 s" when 10th and 90th percentile lie within so much of their median."""
 _SURELY: Final = 0.25
 """A mean number of calls this near to a whole one is told as that."""
+_CAUSES: Final = 0.5
+"""Share of the requests against a claim in which a pattern has to show before it is called their cause."""
 _GRPC_NAMES: Final = {number: name for name, number in GRPC_STATUS.items()}
 
 
@@ -199,7 +201,7 @@ def _finding(seen: EdgeEvidence, subject: Subject, culprits: frozenset[int]) -> 
         showing = [call for i, call in suspects if candidate.shown(call, i in seen.cancelled)]
         if len(showing) > len(best):
             best, pattern = showing, candidate
-    if pattern is None:
+    if pattern is None or len({call.sequence for call in best}) < _CAUSES * len(culprits):
         return ""
     return pattern.told(best, seen, injection_on(seen, subject.window)) + _tries(best, seen, subject)
 

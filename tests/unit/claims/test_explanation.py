@@ -211,6 +211,18 @@ class TestLikelyCause:
     def test_what_the_calls_show(self, made: tuple, text: str):
         assert self.of(self.made(*made)) == f"{EDGE}: {text}"
 
+    @pytest.mark.parametrize(("failing", "explained"), [(50, True), (49, False)])
+    def test_what_few_of_the_requests_against_a_claim_show_is_not_their_cause(self, failing: int, explained: bool):
+        samples = requests(100)
+        made = calls(
+            samples, lambda n, at: call(n, started=at, status=503 if n < failing else 200, flags="UO" if n < failing else "")
+        )
+        seen = edge(EDGE, made, injection=injection(abort(503), EDGE))
+
+        cause = likely_cause(WindowSubject(window(samples, edges=[seen])), frozenset(range(100)))
+
+        assert bool(cause) is explained
+
     def test_a_grpc_status_of_the_callee(self):
         assert self.of(self.made(200, grpc=13)) == f"{EDGE}: the callee itself answers 100 calls with grpc INTERNAL"
 
