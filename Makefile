@@ -45,6 +45,7 @@ bench: $(STAMP)  ## measure: ratios in one run, with their goals
 soak: $(STAMP)  ## the long suites in full
 	$(BIN)/python -m tests.simulations.error_rates --runs 20000
 	$(BIN)/pytest tests/integration/test_validate.py --hypothesis-profile=soak
+	KUBEBUILDER_ASSETS=$$(.ci/apiserver) $(BIN)/pytest tests/integration/test_apiserver.py --require-apiserver --seeds=1000
 
 clean:  ## remove what make has made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

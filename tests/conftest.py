@@ -20,10 +20,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail when there are no binaries of kube-apiserver and etcd, instead of leaving out the tests that need them",
     )
+    parser.addoption("--seeds", type=int, default=0, help="draw the random cases of crash suites from so many seeds (make soak)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{NEEDED}: needs the binaries of kube-apiserver and etcd")
+    config.addinivalue_line("markers", "seeds(number): called with so many seeds, or with as many as --seeds asks for")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if marker := metafunc.definition.get_closest_marker("seeds"):
+        metafunc.parametrize("seed", range(max(marker.args[0], metafunc.config.getoption("--seeds"))))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
