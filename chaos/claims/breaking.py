@@ -7,19 +7,42 @@ hosts may be out at once is a percentage that Envoy takes strictly. A limit (con
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from chaos.claims.claim import Claim, Levels
 from chaos.claims.explanation import counted
+from chaos.claims.retries import CALLER_SIDE
 from chaos.claims.subjects import EdgeSubject
 from chaos.envoy.policy import GATEWAY_ERRORS, EdgePolicy, Failure
 from chaos.injection.side import failure as failure_of
 from chaos.model import units
 from chaos.model.breakers import Breaker, Circuit, Out, Try, Where
 from chaos.model.fault import Fault
+from chaos.model.injection import Side
 from chaos.stats.runs import expected_draws
 
 NO_PATH = "no private path stands on this edge, so the state of its breakers is not seen; inject here, or observe it from the start"
+
+
+class BreakerClaim(Claim[EdgeSubject]):
+    """What claims on breakers under a fault have in common. Without one there is nothing to compare with."""
+
+    @abstractmethod
+    def lacking(self, circuit: Circuit) -> str:
+        """What the edge would need for such a claim, and does not have; empty if it has it."""
+
+    def refusal(self, subject: EdgeSubject) -> str:
+        if subject.side is Side.CALLER:
+            return CALLER_SIDE
+        return self.lacking(subject.seen.circuit) if subject.seen.circuit is not None else ""
+
+    def doubt(self, subject: EdgeSubject) -> str:
+        return "" if subject.seen.circuit is not None else NO_PATH
+
+    def baseline(self, steady: EdgeSubject, levels: Levels) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, Literal
 
 from chaos.claims import breaking
-from chaos.claims.breaking import NO_PATH, Pair
+from chaos.claims.breaking import NO_PATH, BreakerClaim, Pair
 from chaos.claims.claim import Claim, Judgement, Levels, Vacuity, written
 from chaos.claims.explanation import counted
 from chaos.claims.retries import CALLER_SIDE, ENOUGH
@@ -27,25 +27,17 @@ State = Literal["open", "closed", "unseen"]
 _QUEUED: Final = ("connections", "pending requests")
 
 
-class OpenCircuit(Claim[EdgeSubject]):
+class OpenCircuit(BreakerClaim):
     """Every breaker that had reason to open did so in time."""
 
     def __init__(self, within: str | timedelta) -> None:
         self.seconds = units.duration(within, name="within").total_seconds()
         self.text = written("to_open_circuit", within=within)
 
-    def refusal(self, subject: EdgeSubject) -> str:
-        if subject.side is Side.CALLER:
-            return CALLER_SIDE
-        if subject.seen.circuit is not None and not _can_act(subject.seen.circuit):
-            return "no breaker stands on this edge: neither outlier detection nor a limit in the DestinationRule of the callee"
-        return ""
-
-    def doubt(self, subject: EdgeSubject) -> str:
-        return "" if subject.seen.circuit is not None else NO_PATH
-
-    def baseline(self, steady: EdgeSubject, levels: Levels) -> None:
-        return None
+    def lacking(self, circuit: Circuit) -> str:
+        if _can_act(circuit):
+            return ""
+        return "no breaker stands on this edge: neither outlier detection nor a limit in the DestinationRule of the callee"
 
     def judge(self, subject: EdgeSubject, levels: Levels) -> Judgement:
         circuit = subject.seen.circuit

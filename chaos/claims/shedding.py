@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from chaos.claims import breaking, shares
-from chaos.claims.breaking import NO_PATH
-from chaos.claims.claim import Claim, Judgement, Levels, written
-from chaos.claims.retries import CALLER_SIDE
+from chaos.claims.breaking import BreakerClaim
+from chaos.claims.claim import Judgement, Levels, written
 from chaos.claims.subjects import EdgeSubject
 from chaos.model import units
+from chaos.model.breakers import Circuit
 from chaos.model.calls import Call
-from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
 from chaos.stats.shares import allowed_bad_share
 
@@ -23,26 +22,17 @@ REST: Final = 0.05
 """Share of the calls that were let through which may fail."""
 
 
-class Shed(Claim[EdgeSubject]):
+class Shed(BreakerClaim):
     """So large a share is turned away at once, and the rest is served."""
 
     def __init__(self, at_least: str | float) -> None:
         self.allowed = allowed_bad_share(units.share(at_least, name="at_least"))
         self.text = written("to_shed", at_least=at_least)
 
-    def refusal(self, subject: EdgeSubject) -> str:
-        if subject.side is Side.CALLER:
-            return CALLER_SIDE
-        circuit = subject.seen.circuit
-        if circuit is not None and not any(breaker.limits for breaker in circuit.breakers):
-            return "nothing is limited on this edge; set connectionPool limits in the DestinationRule of the callee"
-        return ""
-
-    def doubt(self, subject: EdgeSubject) -> str:
-        return "" if subject.seen.circuit is not None else NO_PATH
-
-    def baseline(self, steady: EdgeSubject, levels: Levels) -> None:
-        return None
+    def lacking(self, circuit: Circuit) -> str:
+        if any(breaker.limits for breaker in circuit.breakers):
+            return ""
+        return "nothing is limited on this edge; set connectionPool limits in the DestinationRule of the callee"
 
     def judge(self, subject: EdgeSubject, levels: Levels) -> Judgement:
         circuit = subject.seen.circuit

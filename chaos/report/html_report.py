@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from chaos.model import units
-from chaos.model.events import Event, WindowClosed
+from chaos.model.events import WindowClosed
 from chaos.report.story import Injected, Story, Told
 from chaos.report.table import SIGNS
+from chaos.report.writer import StoryWriter
 
 TEMPLATE: Final = "report.html.j2"
 WIDTH: Final = 860
@@ -27,23 +28,13 @@ _TICKS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_TICKS: Final = 12
 
 
-class HtmlReport:
+class HtmlReport(StoryWriter):
     """Writes report.html into the run's folder."""
 
-    def __init__(self) -> None:
-        self._story = Story()
-        self._folder = Path()
+    file = "report.html"
 
-    def start(self, folder: Path) -> None:
-        self._folder = folder
-
-    def handle(self, event: Event, process: str) -> None:
-        self._story.handle(event, process)
-
-    def finish(self) -> list[Path]:
-        path = self._folder / "report.html"
-        path.write_text(page(self._story), encoding="utf-8")
-        return [path]
+    def text(self, story: Story) -> str:
+        return page(story)
 
 
 def page(story: Story) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from chaos.model.events import Event
 from chaos.report.story import Injected, Story, Told
 from chaos.report.stream import plain
+from chaos.report.writer import StoryWriter
 
 VERSION: Final = 1
 """Grows when a reader of the older form would go wrong; new keys alone do not."""
@@ -17,23 +18,13 @@ VERSION: Final = 1
 SCHEMA: Final = Path(__file__).with_name("report.schema.json")
 
 
-class JsonReport:
+class JsonReport(StoryWriter):
     """Writes report.json into the run's folder."""
 
-    def __init__(self) -> None:
-        self._story = Story()
-        self._folder = Path()
+    file = "report.json"
 
-    def start(self, folder: Path) -> None:
-        self._folder = folder
-
-    def handle(self, event: Event, process: str) -> None:
-        self._story.handle(event, process)
-
-    def finish(self) -> list[Path]:
-        path = self._folder / "report.json"
-        path.write_text(json.dumps(report(self._story), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        return [path]
+    def text(self, story: Story) -> str:
+        return json.dumps(report(story), ensure_ascii=False, indent=1) + "\n"
 
 
 def report(story: Story) -> dict[str, Any]:
