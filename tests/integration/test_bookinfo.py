@@ -104,7 +104,8 @@ class Service:
 
     @property
     def listening(self) -> bool:
-        with suppress(ConnectionRefusedError), self.place.connect():
+        # Reset: it stopped listening between our first packet and its answer.
+        with suppress(ConnectionRefusedError, ConnectionResetError), self.place.connect():
             return True
         return False
 
