@@ -66,7 +66,7 @@ class CloseCircuit(Claim[EdgeSubject]):
             return NO_PATH
         if not circuit.gone:
             return "no injection on this edge has ended; nothing tells when its breakers should begin to close"
-        if not opened(circuit) and not _overflowed_before(subject, circuit):
+        if not opened(circuit) and not _turned_away(subject):
             return "no breaker of this edge was open when the fault ended, so that none could close; claim to_open_circuit under it"
         return ""
 
@@ -137,6 +137,6 @@ def _closed_after(circuit: Circuit, each: Opened) -> float:
     return max(0.0, (each.outs[-1].back - circuit.gone) / 1e9)
 
 
-def _overflowed_before(subject: EdgeSubject, circuit: Circuit) -> bool:
+def _turned_away(subject: EdgeSubject) -> bool:
     """A limit turned calls away in this window, which then has to end."""
     return any("UO" in call.flags for call in subject.calls)

@@ -42,8 +42,9 @@ class OpenCircuit(BreakerClaim):
     def judge(self, subject: EdgeSubject, levels: Levels) -> Judgement:
         circuit = subject.seen.circuit
         assert circuit is not None
-        parts = [part for breaker in circuit.breakers for part in self._of_breaker(subject, circuit, breaker)]
-        judged = [part for part in parts if part is not None] or [_never_tempted(circuit)]
+        found = breaking.pairs(circuit)
+        parts = [part for breaker in circuit.breakers for part in self._of_breaker(subject, circuit, breaker, found)]
+        judged = [part for part in parts if part is not None] or [_never_tempted(found)]
         outcome = Outcome.combined(part.outcome for part in judged)
         told = [part for part in judged if part.outcome is outcome]
         first = min((each.started for each in circuit.tries if each.faulted), default=subject.window.start)
@@ -60,13 +61,15 @@ class OpenCircuit(BreakerClaim):
             culprits=frozenset(),
         )
 
-    def _of_breaker(self, subject: EdgeSubject, circuit: Circuit, breaker: Breaker) -> list[Judgement | None]:
+    def _of_breaker(
+        self, subject: EdgeSubject, circuit: Circuit, breaker: Breaker, found: Sequence[Pair]
+    ) -> list[Judgement | None]:
         by_proxy: dict[Where, list[Pair]] = defaultdict(list)
-        for pair in breaking.pairs(circuit):
+        for pair in found:
             if pair.breaker is breaker:
                 by_proxy[pair.where].append(pair)
         if by_proxy:
-            return [self._of_hosts(subject, circuit, where, found) for where, found in by_proxy.items()]
+            return [self._of_hosts(subject, circuit, where, mine) for where, mine in by_proxy.items()]
         if breaker.limits:
             return [self._of_limits(subject, breaker, (proxy, breaker.cluster)) for proxy in breaker.proxies]
         return []
@@ -207,9 +210,8 @@ def _seen_out(circuit: Circuit, start: int, end: int) -> int:
     )
 
 
-def _never_tempted(circuit: Circuit) -> Judgement:
+def _never_tempted(found: Sequence[Pair]) -> Judgement:
     """Nothing had reason to open."""
-    found = breaking.pairs(circuit)
     if not found:
         reason = "no faulted attempt reached a host of a breaker; inject an abort on this edge that outlier detection counts"
         return Judgement(outcome=Outcome.INCONCLUSIVE, summary="nothing to open for", reason=reason)

@@ -88,6 +88,10 @@ class Telemetry(ABC):
     def check(self) -> str:
         """What it is, for header and `doctor`. Raises Unreachable when it does not answer."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """Ends our connections. Idempotent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:

@@ -6,7 +6,7 @@ requests, retries) per proxy and cluster. Ours are those of the private path: co
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -132,12 +132,6 @@ class Circuit:
                 found[-1] = Out(open_one.before, open_one.seen, look.at if out else open_one.last, 0 if out else look.at)
             before = look.at if not out else before
         return found
-
-    def last_look(self, where: Where, at: int) -> Look | None:
-        """The last look not after `at`."""
-        looks = self.looks.get(where, ())
-        index = bisect_right(looks, at, key=lambda look: look.at)
-        return looks[index - 1] if index else None
 
     def next_look(self, where: Where, at: int) -> Look | None:
         """The first look not before `at`."""

@@ -309,6 +309,8 @@ class ClusterMesh(Mesh):
                 follower.close()
             for proxy in self._proxies.values():
                 proxy.close()
+            if self.telemetry is not None:
+                self.telemetry.close()
             self.client.close()
 
     # ------------------------------------------------------------------------------------------------------ looking around

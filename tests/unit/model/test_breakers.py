@@ -35,14 +35,14 @@ def test_times_out_lie_between_looks() -> None:
     assert seen.outs(("another", "c"), "h") == []
 
 
-def test_looks_around_a_moment() -> None:
+def test_the_next_look_at_or_after_a_moment() -> None:
     seen = circuit({"h": []}, every=1.0)
 
-    def at(seconds: float) -> tuple[int | None, int | None]:
-        before, after = seen.last_look(WHERE, int(seconds * SECOND)), seen.next_look(WHERE, int(seconds * SECOND))
-        return before and before.at // SECOND, after and after.at // SECOND
+    def at(seconds: float) -> int | None:
+        after = seen.next_look(WHERE, int(seconds * SECOND))
+        return after and after.at // SECOND
 
-    assert (at(99), at(100), at(102.5), at(106)) == ((None, 100), (100, 100), (102, 103), (105, None))
+    assert (at(99), at(100), at(102.5), at(106)) == (100, 100, 103, None)
 
 
 def test_a_tally_since_another_is_what_was_added() -> None:
