@@ -22,12 +22,15 @@ from chaos.model.breakers import Breaker, Circuit, Out, Try, Where
 from chaos.model.fault import Fault
 from chaos.model.injection import Side
 from chaos.stats.runs import expected_draws
+from chaos.stats.sequential import SHARE_LOOKS
 
 NO_PATH = "no private path stands on this edge, so the state of its breakers is not seen; inject here, or observe it from the start"
 
 
 class BreakerClaim(Claim[EdgeSubject]):
     """What claims on breakers under a fault have in common. Without one there is nothing to compare with."""
+
+    looks = SHARE_LOOKS
 
     @abstractmethod
     def lacking(self, circuit: Circuit) -> str:

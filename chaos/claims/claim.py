@@ -6,6 +6,7 @@ made of a window's evidence; `explanation` adds what people need to read. A clai
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class Claim(ABC, Generic[S]):
 
     looks: Schedule | None = None
     """After how many requests it is judged while they arrive (verdicts.md rule 5); None: when the window has ended."""
+    patience: float = math.inf
+    """Seconds: a request that is under way for longer is bad, whatever becomes of it."""
     fixed: bool = False
     """It is judged on as many requests as were planned, also where other claims decide when the window ends."""
 

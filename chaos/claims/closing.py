@@ -18,6 +18,7 @@ from chaos.claims.subjects import EdgeSubject
 from chaos.model import units
 from chaos.model.breakers import Breaker, Circuit, Out, Where
 from chaos.model.outcome import Outcome
+from chaos.stats.sequential import SHARE_LOOKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Opened:
 
 class CloseCircuit(Claim[EdgeSubject]):
     """Every open breaker closes in time."""
+
+    looks = SHARE_LOOKS
 
     def __init__(self, within: str | timedelta) -> None:
         self.seconds = units.duration(within, name="within").total_seconds()

@@ -31,7 +31,7 @@ from chaos.claims.timeouts import TimeOutWithin
 from chaos.errors import Inconclusive, InvalidValue
 from chaos.model.outcome import Outcome
 from chaos.model.verdict import Ledger, Verdict
-from chaos.model.window import EdgeWindow, Window
+from chaos.model.window import EdgeWindow, SoFar, Window, WindowEvidence
 from chaos.stats.levels import ALPHA_HELD, alpha_violated
 
 P = ParamSpec("P")
@@ -72,11 +72,19 @@ class _Expectation(Generic[S]):
     """What all subjects share: the ledger, and when a claim is judged."""
 
     def __init__(
-        self, window: Window, name: Callable[[], str], subject: Callable[[], S], *, soft: bool, allow_vacuous: bool
+        self,
+        window: Window,
+        name: Callable[[], str],
+        subject: Callable[[WindowEvidence], S],
+        so_far: Callable[[SoFar, float], WindowEvidence],
+        *,
+        soft: bool,
+        allow_vacuous: bool,
     ) -> None:
         self._window = window
         self._name = name
         self._subject = subject
+        self._so_far = so_far
         self._soft = soft
         self._allow_vacuous = allow_vacuous
         self._number = next(_expectations)
@@ -100,7 +108,8 @@ class _Expectation(Generic[S]):
         pending = Pending(claim.text, self._window.name, claim.planned(outlook) if outlook else None)
         if outlook is not None:
             outlook.tell(f"{self._name()}: {outlook_of(claim.text, pending.planned, outlook)}")
-        self._window.watch(Looking(claim, levels, pending.planned).enough)
+        subject_of = lambda so_far: self._subject(self._so_far(so_far, claim.patience))  # noqa: E731
+        self._window.watch(Looking(claim, levels, pending.planned, subject_of).enough)
         self._window.when_closed(lambda _: self._settle_later(pending, claim, levels))
         return pending
 
@@ -110,7 +119,7 @@ class _Expectation(Generic[S]):
 
     def _judged(self, claim: Claim[S], levels: Levels, *, planned: int | None = None) -> Verdict:
         try:
-            subject = self._subject()
+            subject = self._subject(self._window.evidence)
             if claim.fixed and planned is not None and subject.window.cut_short:
                 subject = subject.beginning(planned)
             return verdict_on(claim, subject, levels, allow_vacuous=self._allow_vacuous)
@@ -321,7 +330,8 @@ def expect(
         return EdgeClaims(
             subject.window,
             lambda: subject.name,
-            lambda: EdgeSubject(subject.window.evidence, subject.evidence),
+            lambda evidence: EdgeSubject(evidence, subject.within(evidence)),
+            lambda so_far, _: so_far.calls(),
             soft=soft,
             allow_vacuous=allow_vacuous,
         )
@@ -334,4 +344,11 @@ def expect(
 
 
 def _of_window(window: Window, *, soft: bool, allow_vacuous: bool) -> WindowClaims:
-    return WindowClaims(window, lambda: window.name, lambda: WindowSubject(window.evidence), soft=soft, allow_vacuous=allow_vacuous)
+    return WindowClaims(
+        window,
+        lambda: window.name,
+        WindowSubject,
+        lambda so_far, patience: so_far.requests(patience),
+        soft=soft,
+        allow_vacuous=allow_vacuous,
+    )

@@ -187,18 +187,17 @@ def _injected(record: InjectionRecord) -> str:
 class _Pattern:
     """One way in which calls go wrong."""
 
-    shown: Callable[[Call, bool], bool]
-    """Of a call, and whether it was cancelled from above."""
+    shown: Callable[[Call], bool]
     told: Callable[[Sequence[Call], EdgeEvidence, InjectionRecord | None], str]
 
 
 def _finding(seen: EdgeEvidence, subject: Subject, culprits: frozenset[int]) -> str:
     """The pattern that most of the suspicious calls show; the more telling one of equals."""
-    suspects = [(i, call) for i, call in enumerate(seen.calls) if not culprits or call.sequence in culprits]
+    suspects = [call for call in seen.calls if not culprits or call.sequence in culprits]
     best: list[Call] = []
     pattern: _Pattern | None = None
     for candidate in _PATTERNS:
-        showing = [call for i, call in suspects if candidate.shown(call, i in seen.cancelled)]
+        showing = list(filter(candidate.shown, suspects))
         if len(showing) > len(best):
             best, pattern = showing, candidate
     if pattern is None or len({call.sequence for call in best}) < _CAUSES * len(culprits):
@@ -285,13 +284,13 @@ def _delayed(call: Call) -> bool:
 
 
 _PATTERNS: Final = (
-    _Pattern(lambda call, cancelled: "UT" in call.flags, _mesh_timeout),
-    _Pattern(lambda call, cancelled: "DC" in call.flags and not cancelled, _given_up),
-    _Pattern(lambda call, cancelled: "UO" in call.flags, _broken),
-    _Pattern(lambda call, cancelled: "UH" in call.flags, _unhealthy),
-    _Pattern(lambda call, cancelled: _aborted(call) and _failed(call) and "UT" not in call.flags, _unmasked),
-    _Pattern(lambda call, cancelled: bool({"UF", "UC", "UR"} & call.flags), _unconnected),
-    _Pattern(lambda call, cancelled: _delayed(call) and not _failed(call) and not {"UT", "DC"} & call.flags, _waited),
-    _Pattern(lambda call, cancelled: not call.faulted and not call.flags and _failed(call), _ended_otherwise),
+    _Pattern(lambda call: "UT" in call.flags, _mesh_timeout),
+    _Pattern(lambda call: "DC" in call.flags and not call.cancelled, _given_up),
+    _Pattern(lambda call: "UO" in call.flags, _broken),
+    _Pattern(lambda call: "UH" in call.flags, _unhealthy),
+    _Pattern(lambda call: _aborted(call) and _failed(call) and "UT" not in call.flags, _unmasked),
+    _Pattern(lambda call: bool({"UF", "UC", "UR"} & call.flags), _unconnected),
+    _Pattern(lambda call: _delayed(call) and not _failed(call) and not {"UT", "DC"} & call.flags, _waited),
+    _Pattern(lambda call: not call.faulted and not call.flags and _failed(call), _ended_otherwise),
 )
 """The more telling ones first."""

@@ -45,16 +45,16 @@ class Guard:
         if unsteady := self._unsteady():
             return unsteady
         try:
-            so_far = self._traffic.faulted()
+            so_far = self._traffic.faulted(patience=self._claim.patience)
         except Inconclusive:
             return ""  # none of its requests was scheduled under the fault yet
-        while self._due <= len(so_far.samples):
-            evidence = replace(so_far.beginning(self._due), cut_short=True)
-            self._due = self._looks.after(self._due)
-            if (judged := self._judged(evidence)) is not None and judged.outcome is Outcome.VIOLATED:
-                self._broken = evidence
-                return f"the guard {self._text} is violated: {judged.summary}"
-        return ""
+        if len(so_far.samples) < self._due:
+            return ""
+        self._due = self._looks.first_after(len(so_far.samples))
+        if (judged := self._judged(so_far)) is None or judged.outcome is not Outcome.VIOLATED:
+            return ""
+        self._broken = so_far
+        return f"the guard {self._text} is violated: {judged.summary}"
 
     def _unsteady(self) -> str:
         """Broken before the fault: then it cannot tell when the fault breaks it, and guards nothing."""

@@ -1,48 +1,50 @@
 """When has a claim seen enough? A claim registered on an open window, looked at while its requests arrive (verdicts.md rules 4, 5).
 
 Looks are taken after 50 requests, 56, 62 ... of those that were scheduled first and have all ended; the verdict itself is given
-when the window has closed, by the same looks. Comparisons and claims on edges are not looked at: they ask for as many requests as
-were planned.
+when the window has closed, by the same looks. Comparisons and means are not looked at: they ask for as many requests as were
+planned.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Callable
 from typing import Generic
 
 from chaos.claims import gates
 from chaos.claims.claim import Claim, Levels, S
 from chaos.claims.explanation import counted, per_second
-from chaos.claims.subjects import WindowSubject
+from chaos.errors import Inconclusive
 from chaos.model import units
 from chaos.model.outcome import Outcome
-from chaos.model.window import Outlook, WindowEvidence
+from chaos.model.window import Outlook, SoFar
 
 
 class Looking(Generic[S]):
-    """The looks at one claim."""
+    """The looks at one claim. `subject_of` makes its subject from a beginning of the window."""
 
-    def __init__(self, claim: Claim[S], levels: Levels, planned: int | None) -> None:
+    def __init__(self, claim: Claim[S], levels: Levels, planned: int | None, subject_of: Callable[[SoFar], S]) -> None:
         self._claim = claim
         self._levels = levels
         self._planned = planned
-        self._due = claim.looks.first if claim.looks else 0
+        self._subject_of = subject_of
+        self._due = claim.looks.first if claim.looks else planned or math.inf
         self._decided = False
 
-    def enough(self, so_far: WindowEvidence) -> bool:
-        """Can the window end, as far as this claim is concerned?"""
-        seen = len(so_far.samples)
-        looks = self._claim.looks
-        if looks is None:
-            return self._planned is not None and seen >= self._planned
-        while not self._decided and self._due <= seen:
-            self._decided = self._decides(replace(so_far.beginning(self._due), cut_short=True))
-            self._due = looks.after(self._due)
+    def enough(self, so_far: SoFar) -> bool:
+        """Can the window end, as far as this claim is concerned? Once it can, it can."""
+        seen = len(so_far.requests(self._claim.patience).samples)
+        if not self._decided and seen >= self._due:
+            looks = self._claim.looks
+            self._decided = looks is None or self._decides(so_far)
+            self._due = looks.first_after(seen) if looks else self._due
         return self._decided
 
-    def _decides(self, evidence: WindowEvidence) -> bool:
-        """Only claims on user requests are looked at: what went over edges is read when the window has closed."""
-        subject: S = WindowSubject(evidence)  # type: ignore[assignment]
+    def _decides(self, so_far: SoFar) -> bool:
+        try:
+            subject = self._subject_of(so_far)
+        except Inconclusive:
+            return True  # an edge that nobody observes
         if self._claim.refusal(subject):
             return True  # more requests will not change it
         if gates.doubt(subject) or self._claim.doubt(subject):

@@ -22,6 +22,7 @@ from chaos.model import units
 from chaos.model.breakers import Breaker, Circuit, Where
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
+from chaos.stats.sequential import SHARE_LOOKS
 
 State = Literal["open", "closed", "unseen"]
 _QUEUED: Final = ("connections", "pending requests")
@@ -148,6 +149,8 @@ class OpenCircuit(BreakerClaim):
 
 class NotOpenCircuit(Claim[EdgeSubject]):
     """No host was put out, and no call turned away."""
+
+    looks = SHARE_LOOKS
 
     def __init__(self) -> None:
         self.text = written("not_to_open_circuit")

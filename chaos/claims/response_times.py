@@ -47,6 +47,7 @@ class RespondWithin(Claim[WindowSubject]):
         self.closed = closed
         # How many were ok is not known beforehand, so that looks could not be taken at the same counts again.
         self.looks = LATENCY_LOOKS if of == "all" else None
+        self.patience = self.seconds if of == "all" else math.inf
         self.text = written("to_respond_within", duration, at=at, of=unless("all", of), closed=unless(False, closed))
 
     def planned(self, outlook: Outlook) -> int:
@@ -85,7 +86,8 @@ class RespondWithin(Claim[WindowSubject]):
         latencies = Latencies.of(times)
         if subject.window.cut_short:
             missing = missing if self.of == "all" else bytes(compress(missing, shares.spread(good, missing, 1)))
-            decision = self._watched(shares.spread(times, missing, math.inf), missing, levels)
+            spread = shares.spread(times, missing, math.inf)
+            decision = self._watched(spread, missing, levels, under_way=subject.window.under_way)
         else:
             decision = self._decided(latencies, missing.count(1), levels)
         judged = Judgement(
@@ -107,9 +109,9 @@ class RespondWithin(Claim[WindowSubject]):
             latencies, self.seconds, allowed=self.allowed, alpha_held=levels.held, alpha_violated=levels.violated, missing=missing
         )
 
-    def _watched(self, times: Sequence[float], missing: bytes, levels: Levels) -> shares.Decision:
+    def _watched(self, times: Sequence[float], missing: bytes, levels: Levels, *, under_way: bool) -> shares.Decision:
         watch = LatencyWatch(self.seconds, allowed=self.allowed, alpha_held=levels.held, alpha_violated=levels.violated)
-        return watch.close(times, missing)
+        return watch.advance(times, missing) if under_way else watch.close(times, missing)
 
     def _summary(self, latencies: Latencies, decision: shares.Decision, errors: bytes) -> str:
         """`p95 7.02 s, claimed 6.5 s; 98.7 % slower than 6.5 s, at least 97.1 % with 95 % confidence; 300 requests`."""

@@ -25,6 +25,7 @@ from chaos.model.calls import Attempt, Call
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
 from chaos.model.window import Outlook
+from chaos.stats.sequential import SHARE_LOOKS
 from chaos.stats.shares import allowed_bad_share
 
 ENOUGH: Final = 59
@@ -44,6 +45,8 @@ CALLER_SIDE: Final = (
 
 class Retry(Claim[EdgeSubject]):
     """No call is retried too often, and those that have to be are retried often enough."""
+
+    looks = SHARE_LOOKS
 
     def __init__(
         self,

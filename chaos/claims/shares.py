@@ -67,7 +67,7 @@ def decide(
     bad = bytes(spread(bad, missing, 0))
     if window.cut_short:
         watch = ShareWatch(allowed, alpha_held=levels.held, alpha_violated=levels.violated, burst=burst)
-        return watch.close(bad, missing)
+        return watch.advance(bad, missing) if window.under_way else watch.close(bad, missing)
     return shares.judge(bad, allowed=allowed, alpha_held=levels.held, alpha_violated=levels.violated, burst=burst, unsent=missing)
 
 

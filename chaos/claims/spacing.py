@@ -18,6 +18,7 @@ from chaos.model.calls import Call
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
 from chaos.model.window import Outlook, latency_at
+from chaos.stats.sequential import SHARE_LOOKS
 
 _JITTER = (
     "Envoy's back-off is fully jittered: it waits a random time between 0 and base x (2^n - 1), so that no gap but 0 is certain; "
@@ -27,6 +28,8 @@ _JITTER = (
 
 class SpaceRetries(Claim[EdgeSubject]):
     """No attempt of a call starts sooner after the last one has ended."""
+
+    looks = SHARE_LOOKS
 
     def __init__(self, at_least: str | timedelta) -> None:
         self.seconds = units.duration(at_least, name="at_least").total_seconds()

@@ -46,10 +46,10 @@ class Flowing(Protocol):
     def requests(self, start: int, end: int) -> Samples:
         """Requests scheduled in [start, end) that have ended, whatever was going on."""
 
-    def faulted(self, *, ended: bool = False) -> WindowEvidence:
+    def faulted(self, *, ended: bool = False, patience: float = math.inf) -> WindowEvidence:
         """Requests scheduled while a fault was in force: as far as all have ended, or (`ended`) once all have, with their calls.
 
-        Raises Inconclusive when there was no fault.
+        `patience`: who is under way for more seconds counts as slow. Raises Inconclusive when there was no fault.
         """
 
     def guard(self, guard: Guardian) -> None:
@@ -161,10 +161,7 @@ class EdgeSubject(Subject):
     def beginning(self, requests: int) -> EdgeSubject:
         window = self.window.beginning(requests)
         wanted = set(window.samples["sequence"])
-        calls = tuple(call for call in self.seen.calls if call.sequence in wanted)
-        # Positions in the calls mean others when some are left out, as in every part of a window.
-        cancelled = self.seen.cancelled if len(calls) == len(self.seen.calls) else frozenset[int]()
-        return EdgeSubject(window, replace(self.seen, calls=calls, cancelled=cancelled))
+        return EdgeSubject(window, replace(self.seen, calls=tuple(call for call in self.seen.calls if call.sequence in wanted)))
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -33,6 +33,8 @@ _OTHER_FAILURES: Final = ("FI", "UO", "UH", "UF")
 class TimeOutWithin(Claim[EdgeSubject]):
     """At least so large a share of the delayed calls is given up in time."""
 
+    looks = SHARE_LOOKS
+
     def __init__(self, duration: str | timedelta, *, at_least: str | float = "95%") -> None:
         self.seconds = units.duration(duration).total_seconds()
         self.allowed = allowed_bad_share(units.share(at_least, name="at_least"))
@@ -57,11 +59,11 @@ class TimeOutWithin(Claim[EdgeSubject]):
         )
 
     def judge(self, subject: EdgeSubject, levels: Levels) -> Judgement:
-        delayed = [(index, call) for index, call in enumerate(subject.calls) if _was_delayed(call)]
-        reasons = {index: why for index, call in delayed if (why := self._excluded(call, index in subject.seen.cancelled))}
-        eligible = [call for index, call in delayed if index not in reasons]
-        excluded = Counter(reasons.values())
-        if not eligible or len(reasons) > EXCLUDED_AT_MOST * len(delayed):
+        delayed = [call for call in subject.calls if _was_delayed(call)]
+        reasons = list(map(self._excluded, delayed))
+        eligible = [call for call, why in zip(delayed, reasons, strict=True) if not why]
+        excluded = Counter(filter(None, reasons))
+        if not eligible or len(delayed) - len(eligible) > EXCLUDED_AT_MOST * len(delayed):
             return self._nothing_to_judge(subject, len(delayed), len(eligible), excluded)
         bad = bytes(call.duration > self.seconds for call in eligible)
         decision = shares.decide(bad, subject.window, levels, allowed=self.allowed)
@@ -76,9 +78,9 @@ class TimeOutWithin(Claim[EdgeSubject]):
             against=frozenset(call.sequence for call, is_bad in zip(eligible, bad, strict=True) if is_bad),
         )
 
-    def _excluded(self, call: Call, cancelled: bool) -> str:
+    def _excluded(self, call: Call) -> str:
         """Why a delayed call tells nothing of its caller's patience; empty if it does."""
-        if cancelled:
+        if call.cancelled:
             return "cancelled from above"
         if "UT" in call.flags or "DC" in call.flags:
             return ""

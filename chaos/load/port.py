@@ -82,6 +82,10 @@ class Flow(ABC):
         """How many requests the plan puts into [start, end): the denominator that nothing can fall out of."""
 
     @abstractmethod
+    def planned(self, start: int, end: int) -> list[tuple[int, int]]:
+        """(sequence, scheduled) of every arrival that the plan puts into [start, end). A closed model plans none."""
+
+    @abstractmethod
     def resolved(self, until: int) -> bool:
         """True when every request scheduled before `until` has ended or was recorded as unsent."""
 

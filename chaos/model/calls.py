@@ -55,6 +55,8 @@ class Call:
     """The caller's proxy: `reviews-v2.bookinfo`."""
     cluster: str = ""
     """Where its last attempt went: of a private path its copy, else the proxy's own."""
+    cancelled: bool = False
+    """Ended (DC) because its own parent request was cancelled within 50 ms before: that says nothing of the caller's patience."""
 
     @property
     def duration(self) -> float:

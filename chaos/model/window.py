@@ -12,7 +12,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from chaos.errors import Inconclusive, InvalidValue, nearest
 from chaos.model import units
@@ -53,7 +53,7 @@ class EdgeEvidence:
     edge: Edge
     source: Literal["private path", "access log"]
     calls: tuple[Call, ...]
-    """In the order they started."""
+    """In the order of the user requests that caused them, and of their start: so a part of a window is a part of its calls."""
     proof: Proof | None = None
     """Of the injection that was live on this edge in this window, if any."""
     ejections: int | None = None
@@ -64,8 +64,6 @@ class EdgeEvidence:
     """Seconds: the smallest timeout or per-try timeout any route of the edge sets; None = none."""
     declared_retries: int = 0
     """The largest number of retries any route of the edge allows."""
-    cancelled: frozenset[int] = frozenset()
-    """Positions in `calls` whose own parent request was cancelled within 50 ms before: their DC says nothing of the caller."""
     circuit: Circuit | None = None
     """What was seen of its circuit breakers; None where no private path stands."""
     bystanders: Bystanders | None = None
@@ -108,6 +106,8 @@ class WindowEvidence:
     """The steady window of the same load, before the first injection."""
     cut_short: bool = False
     """A guard or a look at the data ended it: only sequential rules may judge it."""
+    under_way: bool = False
+    """It goes on: only looks that are due are taken."""
 
     @property
     def seconds(self) -> float:
@@ -123,21 +123,30 @@ class WindowEvidence:
         """Its first so many requests, as a window whose length was fixed beforehand."""
         scheduled = self.samples["scheduled"]
         if len(scheduled) <= requests:
-            return replace(self, cut_short=False)
+            return replace(self, cut_short=False, under_way=False)
         unrecorded = max(0, self.scheduled - self.transition - len(scheduled))
         part = self.restricted([i < requests for i in range(len(scheduled))], f"(first {requests})")
-        return replace(part, end=scheduled[requests], scheduled=requests + unrecorded, cut_short=False)
+        return replace(part, end=scheduled[requests], scheduled=requests + unrecorded, cut_short=False, under_way=False)
 
     def restricted(self, keep: Sequence[int], suffix: str) -> WindowEvidence:
         """The same window with some of its requests (0 or 1 per sample), and only their calls."""
         samples = self.samples.where(keep)
         wanted = set(samples["sequence"])
         edges = {
-            edge: replace(seen, calls=tuple(c for c in seen.calls if c.sequence in wanted), cancelled=frozenset())
-            for edge, seen in self.edges.items()
+            edge: replace(seen, calls=tuple(c for c in seen.calls if c.sequence in wanted)) for edge, seen in self.edges.items()
         }
         name = f"{self.name} {suffix}"
         return replace(self, name=name, samples=samples, scheduled=len(samples), transition=0, edges=edges)
+
+
+class SoFar(Protocol):
+    """A window that is still open: the beginning of its requests that cannot change any more."""
+
+    def requests(self, patience: float = math.inf) -> WindowEvidence:
+        """Without their calls. All of them have ended, or are under way for longer than so many seconds."""
+
+    def calls(self) -> WindowEvidence:
+        """Those of which every log line has been read too, with their calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +233,7 @@ class Window:
         self._evidence = evidence
         self._checked = checked
         self._waiting: list[Callable[[Window], None]] = []
-        self._watches: list[Callable[[WindowEvidence], bool]] = []
+        self._watches: list[Callable[[SoFar], bool]] = []
 
     # -- life
     @property
@@ -253,7 +262,7 @@ class Window:
     def when_closed(self, judge: Callable[[Window], None]) -> None:
         self._waiting.append(judge)
 
-    def watch(self, enough: Callable[[WindowEvidence], bool]) -> None:
+    def watch(self, enough: Callable[[SoFar], bool]) -> None:
         """Ask it of what has been seen so far: does it suffice for a claim registered on this window?"""
         self._watches.append(enough)
 
@@ -262,8 +271,8 @@ class Window:
         """Is there a claim that says when it has seen enough?"""
         return bool(self._watches)
 
-    def enough(self, so_far: WindowEvidence) -> bool:
-        """Do the requests so far suffice for every claim? They are those that were scheduled first, and all have ended."""
+    def enough(self, so_far: SoFar) -> bool:
+        """Do the requests so far suffice for every claim?"""
         return all(enough(so_far) for enough in self._watches)
 
     @property
@@ -375,10 +384,14 @@ class EdgeWindow:
 
     @property
     def evidence(self) -> EdgeEvidence:
-        edges = self.window.evidence.edges
+        return self.within(self.window.evidence)
+
+    def within(self, evidence: WindowEvidence) -> EdgeEvidence:
+        """What went over the edge there. Raises Inconclusive where it was not observed."""
+        edges = evidence.edges
         if self.edge not in edges:
             raise Inconclusive(
-                f"{self.edge} was not observed in {self.window.name}: name it when the load starts, "
+                f"{self.edge} was not observed in {evidence.name}: name it when the load starts, "
                 f'load(..., observe=["{self.edge}"])' + nearest(str(self.edge), map(str, edges))
             )
         return edges[self.edge]

@@ -40,19 +40,15 @@ def sidecar_calls(streams: Iterable[tuple[int, Stream]], pods: frozenset[str], c
     return sorted(made, key=lambda call: call.started)
 
 
-def cancelled_from_above(calls: Iterable[Call], parents: Mapping[tuple[str, int], list[int]]) -> frozenset[int]:
-    """Positions of calls that ended because their own caller was cancelled.
+def cancelled_from_above(call: Call, parents: Mapping[tuple[str, int], list[int]]) -> bool:
+    """Did it end because its own caller was cancelled?
 
     `parents` has, by (proxy, sequence), the moments at which an inbound stream of that proxy, or the load's own request, was cut.
     """
-    found = set()
-    for position, call in enumerate(calls):
-        if "DC" not in call.flags:
-            continue
-        cuts = parents.get((call.proxy, call.sequence), ())
-        if any(call.ended - CANCELLED_WITHIN <= cut <= call.ended + CANCELLED_WITHIN // 10 for cut in cuts):
-            found.add(position)
-    return frozenset(found)
+    if "DC" not in call.flags:
+        return False
+    cuts = parents.get((call.proxy, call.sequence), ())
+    return any(call.ended - CANCELLED_WITHIN <= cut <= call.ended + CANCELLED_WITHIN // 10 for cut in cuts)
 
 
 def _call(sequence: int, stream: Stream, attempts: list[Stream], armed: Armed) -> Call:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaos.injection import fault_filter
 from chaos.model.breakers import Breaker, Circuit, Look, Tally, Where
@@ -277,7 +277,11 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
         # What took the private path names our cluster in the callers' own logs, so that no call is counted twice.
         private = private_calls(streams, observed.paths, lambda stream: _armed(stream, observed))
         plain = sidecar_calls(streams, observed.pods, observed.callee_host)
-        calls = sorted([*private, *plain], key=lambda call: call.started)
+        cuts = self._cuts()
+        calls = [
+            replace(call, cancelled=True) if cancelled_from_above(call, cuts) else call
+            for call in sorted([*private, *plain], key=lambda call: (call.sequence, call.started))
+        ]
         # Bystanders go the plain way, where nothing of the private path's own happens to them.
         privately = bool(observed.paths) and not (plain and not private)
         proofs = [self._proof(i, calls) for i in self._live if i.request.edge == observed.edge]
@@ -291,7 +295,6 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
             policy_timeout=observed.policy_timeout,
             declared_retries=observed.declared_retries,
             private_only=observed.private_only,
-            cancelled=cancelled_from_above(calls, self._cuts()),
             circuit=self._circuit(observed) if privately else None,
             bystanders=self._aside.bystanders(observed.edge, self._stretch.start, self._stretch.end),
         )

@@ -48,8 +48,8 @@ def measured(edge: Edge, traffic: Traffic) -> EffectiveTimeout:
 
 def read(seen: EdgeEvidence, window: WindowEvidence, delayed: float) -> EffectiveTimeout:
     """What the calls of a window under the delay show."""
-    calls = [(i in seen.cancelled, call) for i, call in enumerate(seen.calls) if _was_delayed(call)]
-    own = [call for cancelled, call in calls if not cancelled]
+    calls = list(filter(_was_delayed, seen.calls))
+    own = [call for call in calls if not call.cancelled]
     given_up = {flag: _spread(group) for flag in WHO if (group := [c.duration for c in own if _flag(c) == flag])}
     waited = sum(not _flag(call) and call.duration >= 0.9 * delayed for call in own)
     cancelled = len(calls) - len(own)
@@ -74,7 +74,7 @@ def read(seen: EdgeEvidence, window: WindowEvidence, delayed: float) -> Effectiv
 
 def _inversion(above: EdgeEvidence, seen: EdgeEvidence, patience: float) -> str:
     """`productpage gives up on reviews after 3 s, which may itself wait 10 s for ratings`; empty if it does not."""
-    ended = [call.duration for i, call in enumerate(above.calls) if _flag(call) and i not in above.cancelled]
+    ended = [call.duration for call in above.calls if _flag(call) and not call.cancelled]
     limit = latency_at(ended, 0.5) if ended else above.policy_timeout
     if limit is None or limit >= patience:
         return ""

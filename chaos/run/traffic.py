@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from chaos import clock
 from chaos.claims.subjects import Guardian
-from chaos.errors import Aborted, ExperimentError, Inconclusive, LoadFailure, Violated
-from chaos.load.port import Flow, LoadPlan, OpenModel, Script
+from chaos.errors import Aborted, ExperimentError, Inconclusive, Violated
+from chaos.load.port import Flow, LoadPlan, OpenModel
 from chaos.model import units
 from chaos.model.breakers import Tally
 from chaos.model.edge import Edge
 from chaos.model.events import LoadStarted, Noted, WindowClosed, WindowProgress
-from chaos.model.injection import InjectionRecord, InjectionRequest
+from chaos.model.injection import InjectionRecord
 from chaos.model.samples import Samples
 from chaos.model.verdict import Ledger
 from chaos.model.window import Outlook, Window, WindowEvidence, is_bad, latencies, latency_at
-from chaos.observe.windows import Stretch, clear_of_transitions, gather
+from chaos.run.gathering import Gatherer
 from chaos.run.injecting import Injection
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ PROGRESS_EVERY = 0.5
 STEADY_SECONDS = 1.0
 STEADY_REQUESTS = 60
 """The least that stands between warm-up and the first injection, so that every fault is compared with something."""
-SETTLE_GRACE = 5.0
-"""Seconds beyond the load's timeout after which evidence that is still under way makes a window inconclusive."""
 
 
 class Traffic:
@@ -47,9 +45,9 @@ class Traffic:
         self._experiment = experiment
         self._plan = plan
         self._flow: Flow | None = None
+        self._gathering: Gatherer | None = None
         self._stopped = False
         self._windows = 0
-        self._steady: WindowEvidence | None = None
         self._guards: list[Guardian] = []
         self._tally_before: dict[Window, Tally] = {}
         """What breakers had done on each edge when a window began."""
@@ -61,6 +59,7 @@ class Traffic:
             raise ExperimentError(f"load on {self.target} has flowed already: a load has one block, so call load(...) again")
         self._experiment.remember_traffic(self)
         self._flow = self._experiment.generator.start(self._plan)
+        self._gathering = Gatherer(self._experiment, self._plan, self._flow)
         model = self._plan.model
         text = f"{model.rate:g}/s" if isinstance(model, OpenModel) else f"{model.users} users"
         self._experiment.emit(LoadStarted(experiment=self._experiment.name, target=self.target, model=text))
@@ -102,6 +101,12 @@ class Traffic:
         if self._flow is None:
             raise ExperimentError(f"load on {self.target} does not flow yet: use it in a with block, `with load(...) as traffic:`")
         return self._flow
+
+    @property
+    def _gatherer(self) -> Gatherer:
+        assert self.flow
+        assert self._gathering is not None
+        return self._gathering
 
     # -- windows
     def window(self, length: str | timedelta) -> Window:
@@ -148,8 +153,13 @@ class Traffic:
                 "`with traffic.until_decided() as w: expect(w).to_succeed()`"
             )
         end = start + int(seconds * clock.NS)
-        self._flow_until(window, start, end, seconds, enough=lambda: window.enough(self._so_far(window.name, start)))
+        self._flow_until(window, start, end, seconds, enough=lambda: self._decided(window, start))
         self._close(window, start, min(end, clock.now()), cut_short=True)
+
+    def _decided(self, window: Window, start: int) -> bool:
+        """Every claim has seen enough, and every injection enough attempts to be proven by."""
+        so_far = self._gatherer.so_far(window.name, start, self._tally_before[window])
+        return window.enough(so_far) and not so_far.calls().doubts
 
     def settle(self, after: Injection | None = None) -> None:
         """Wait until every request scheduled before `after` was gone (default: before now) has ended, on every hop."""
@@ -158,19 +168,15 @@ class Traffic:
             if not after.record.gone:
                 raise ExperimentError(f"{after.record} is still on: settle after its block has ended")
             until = after.record.gone
-        self._await_resolved(until)
-        samples = self.flow.samples().between(self.flow.started, until)
-        under_way = self._experiment.reader.settle(
-            map(self._plan.mark.trace_id, samples["sequence"]), clock.Deadline.after(self._plan.timeout + SETTLE_GRACE)
-        )
-        if under_way:
+        self._gatherer.await_resolved(until)
+        if under_way := self._gatherer.await_lines(self.flow.started, until):
             raise Inconclusive(
                 f"{len(under_way)} streams are still under way, the first in {under_way[0].pod}: traffic did not settle"
             )
 
     def take_steady(self) -> None:
         """Before the first injection: what flowed since the warm-up counts as a steady window, extended if it is too short."""
-        if self._flow is None or self._stopped or (self._steady and len(self._steady.samples) >= STEADY_REQUESTS):
+        if self._flow is None or self._stopped or (self.steady and len(self.steady.samples) >= STEADY_REQUESTS):
             return
         least = STEADY_SECONDS
         if isinstance(self._plan.model, OpenModel):
@@ -205,7 +211,7 @@ class Traffic:
     @property
     def steady(self) -> WindowEvidence | None:
         """The last window before the first injection."""
-        return self._steady
+        return self._gathering.steady if self._gathering else None
 
     def between(self, start: int, end: int) -> Window:
         """The window of the requests scheduled in [start, end) ns; returns when the last of them has ended and was read back."""
@@ -215,7 +221,8 @@ class Traffic:
 
     def under(self, injection: InjectionRecord) -> WindowEvidence:
         """What is known of the time in which an injection was in force, whatever windows were taken of it."""
-        return self._evidence(f"the time under {injection}", injection.proven, injection.withdrawn, self._experiment.tally())
+        tally = self._experiment.tally()
+        return self._gatherer.whole(f"the time under {injection}", injection.proven, injection.withdrawn, tally)
 
     def requests(self, start: int, end: int) -> Samples:
         """Requests scheduled in [start, end) ns that have ended."""
@@ -229,10 +236,10 @@ class Traffic:
         self._guards.append(guard)
         self._experiment.watcher.ask(guard.look)
 
-    def faulted(self, *, ended: bool = False) -> WindowEvidence:
+    def faulted(self, *, ended: bool = False, patience: float = math.inf) -> WindowEvidence:
         """The requests that were scheduled while a fault of the experiment was in force, as far as all of them have ended.
 
-        `ended`: wait for all of them, and for the lines of their calls.
+        `ended`: wait for all of them, and for the lines of their calls. `patience`: who is under way for longer counts as slow.
         """
         warm = self._warm() if self._flow is not None else clock.now()
         live = [(max(warm, i.proven), i.withdrawn or clock.now()) for i in self._experiment.history if i.proven]
@@ -241,14 +248,15 @@ class Traffic:
             raise Inconclusive(f"no fault was in force while {self.target} was guarded, so that nothing was to be guarded against")
         start, end = min(first for first, _ in stretches), max(last for _, last in stretches)
         if ended:
-            evidence = self._evidence(f"guarded load on {self.target}", start, end, self._experiment.tally(), follows=True)
+            tally = self._experiment.tally()
+            evidence = self._gatherer.whole(f"guarded load on {self.target}", start, end, tally, follows=True)
         else:
-            evidence = self._so_far("what is guarded", start)
+            evidence = self._gatherer.so_far("what is guarded", start, self._experiment.tally()).requests(patience)
         samples = self.flow.samples().between(start, end) if ended else evidence.samples
         keep = [any(first <= at < last for first, last in stretches) for at in samples["scheduled"]]
         scheduled = sum(self.flow.scheduled(*stretch) for stretch in _apart(stretches)) if ended else sum(keep)
         samples = samples.where(keep)
-        return replace(evidence, samples=samples, scheduled=scheduled, transition=0, steady=self._steady, cut_short=True)
+        return replace(evidence, samples=samples, scheduled=scheduled, transition=0, steady=self.steady, cut_short=True)
 
     # -- in detail
     @contextmanager
@@ -268,7 +276,7 @@ class Traffic:
 
     def _all_ended(self, start: int, withdrawn: int) -> int:
         """The first request that was still alive when the fault was withdrawn: who is slow must not be left out."""
-        self._await_resolved(withdrawn)
+        self._gatherer.await_resolved(withdrawn)
         samples = self.flow.samples().between(start, withdrawn)
         alive = [due for due, ended in zip(samples["scheduled"], samples["ended"], strict=True) if ended >= withdrawn]
         return max(start, min(alive, default=withdrawn))
@@ -281,7 +289,7 @@ class Traffic:
         window = Window(f"window {self._windows} of {self.target}", experiment.ledger)
         window.outlook = Outlook(
             rate=model.rate if isinstance(model, OpenModel) else None,
-            steady=self._steady,
+            steady=self.steady,
             looked_at=looked_at,
             tell=lambda text: experiment.emit(Noted(experiment=experiment.name, text=text)),
         )
@@ -320,112 +328,13 @@ class Traffic:
                     )
                 )
 
-    def _so_far(self, name: str, start: int) -> WindowEvidence:
-        """Requests in the order of their scheduled start, as far as all of them have ended. Who is slow is waited for."""
-        samples = self.flow.samples().between(start, clock.now())
-        scheduled = samples["scheduled"]
-        ended = bisect_left(scheduled, True, key=lambda at: not self.flow.resolved(at + 1))
-        samples = samples.between(start, scheduled[ended]) if ended < len(scheduled) else samples
-        end = samples["scheduled"][-1] + 1 if len(samples) else start
-        samples = clear_of_transitions(samples, [i for i in self._experiment.history if self._reached_by(i.request)])
-        seconds = max(1e-9, (end - start) / clock.NS)
-        model = self._plan.model
-        return WindowEvidence(
-            name=name,
-            kind="fault",
-            start=start,
-            end=end,
-            samples=samples,
-            scheduled=len(samples),
-            offered=model.rate if isinstance(model, OpenModel) else len(samples) / seconds,
-            timeout=self._plan.timeout,
-            open_model=isinstance(model, OpenModel),
-        )
-
     def _close(self, window: Window, start: int, end: int, *, cut_short: bool = False) -> Window:
-        evidence = self._evidence(window.name, start, end, self._tally_before.pop(window), cut_short=cut_short)
+        evidence = self._gatherer.whole(window.name, start, end, self._tally_before.pop(window), cut_short=cut_short)
         if evidence.kind == "steady":
-            self._steady = evidence
+            self._gatherer.steady = evidence
         self._experiment.emit(_closed(self._experiment.name, self.target, evidence))
         window.close(evidence)
         return window
-
-    def _evidence(
-        self,
-        name: str,
-        start: int,
-        end: int,
-        tally_before: Tally,
-        *,
-        cut_short: bool = False,
-        follows: bool = False,
-    ) -> WindowEvidence:
-        """Once everything of the stretch has ended."""
-        doubts = self._gather_doubts(start, end)
-        scheduled = self.flow.scheduled(start, end)
-        model = self._plan.model
-        stretch = Stretch(
-            name=name,
-            start=start,
-            end=end,
-            mark=self._plan.mark,
-            samples=self.flow.samples(),
-            scheduled=scheduled,
-            offered=model.rate if isinstance(model, OpenModel) else scheduled / max(1e-9, (end - start) / clock.NS),
-            timeout=self._plan.timeout,
-            open_model=isinstance(model, OpenModel),
-            doubts=tuple(doubts),
-            cut_short=cut_short,
-            follows=follows,
-            reached_by=self._reached_by,
-        )
-        experiment = self._experiment
-        return gather(
-            stretch,
-            log=experiment.reader.log,
-            injections=experiment.history,
-            edges=experiment.observed(),
-            tally=experiment.tally().since(tally_before),
-            looks=experiment.circuits.looks,
-            resolve=experiment.resolve,
-            steady=self._steady,
-            bystanders=experiment.bystanders,
-        )
-
-    def _gather_doubts(self, start: int, end: int) -> list[str]:
-        """Wait for the last request and the last log line; what did not come is a doubt."""
-        doubts = []
-        try:
-            self._await_resolved(end)
-        except LoadFailure as failure:
-            doubts.append(str(failure))
-        sent = self.flow.samples().between(start, end)
-        traces = map(self._plan.mark.trace_id, sent["sequence"])
-        under_way = self._experiment.reader.settle(traces, clock.Deadline.after(self._plan.timeout + SETTLE_GRACE))
-        if under_way:
-            doubts.append(f"{len(under_way)} streams had not ended when the evidence was read, the first in {under_way[0].pod}")
-        doubts += filter(None, (self._experiment.drift(), self._experiment.disturbed(start, clock.now())))
-        return doubts
-
-    def _reached_by(self, request: InjectionRequest) -> bool:
-        """Bystander traffic carries no mark of an experiment; a match on another header value passes this load by."""
-        if request.traffic == "own" and not self._plan.mark.prefix.startswith(self._experiment.mark.digits):
-            return False
-        if isinstance(self._plan.what, Script):
-            return True  # what its requests carry is the script's business
-        carried = {name.lower(): value for name, value in self._plan.what.headers.items()}
-        return request.match.items() <= carried.items()
-
-    def _await_resolved(self, until: int) -> None:
-        deadline = clock.Deadline.after(self._plan.timeout + SETTLE_GRACE)
-
-        def resolved() -> bool:
-            self._experiment.alarm.check()
-            self.flow.check()
-            return self.flow.resolved(until)
-
-        if clock.poll(resolved, deadline=deadline, first=0.002, most=0.02) is None:
-            raise LoadFailure(f"requests of {self.target} were not resolved {SETTLE_GRACE:g} s after their own timeout")
 
 
 def _apart(stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

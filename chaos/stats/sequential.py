@@ -64,6 +64,13 @@ class Schedule:
     def after(self, look: int) -> int:
         return int(look * self.factor) + 1
 
+    def first_after(self, requests: int) -> int:
+        """The next look that is due when so many have been seen."""
+        due = self.first
+        while due <= requests:
+            due = self.after(due)
+        return due
+
 
 SHARE_LOOKS: Final = Schedule(50, 1.1)
 LATENCY_LOOKS: Final = Schedule(500, 1.25)

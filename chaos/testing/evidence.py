@@ -9,6 +9,7 @@ about is given as one value for all, or as a function of the request's number:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
@@ -78,6 +79,7 @@ def call(
     grpc: int | None = None,
     method: str = "GET",
     details: str = "",
+    cancelled: bool = False,
 ) -> Call:
     """One call; `started` in monotonic ns, `flags` as Envoy writes them: "DI,UT"."""
     return Call(
@@ -91,6 +93,7 @@ def call(
         method=method,
         tries=tries if tries is not None else max(1, len(attempts)),
         attempts=attempts,
+        cancelled=cancelled,
     )
 
 
@@ -110,7 +113,7 @@ def calls(samples: Samples, one: Callable[[int, int], Call | Iterable[Call]] | N
     for sequence, scheduled in zip(samples["sequence"], samples["scheduled"], strict=True):
         seen = one(sequence, scheduled) if one else call(sequence, started=scheduled)
         made += [seen] if isinstance(seen, Call) else seen
-    return tuple(sorted(made, key=lambda made_call: made_call.started))
+    return tuple(sorted(made, key=lambda each: (each.sequence, each.started)))
 
 
 def injection(fault: Fault, edge: str, *, side: Side = Side.CALLEE) -> InjectionRecord:
@@ -269,7 +272,7 @@ class Flowed:
     def requests(self, start: int, end: int) -> Samples:
         return self._after.between(start, end)
 
-    def faulted(self, *, ended: bool = False) -> WindowEvidence:
+    def faulted(self, *, ended: bool = False, patience: float = math.inf) -> WindowEvidence:
         return self._fault
 
     def guard(self, guard: Guardian) -> None:

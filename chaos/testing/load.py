@@ -83,6 +83,12 @@ class FakeFlow(Flow):
             self._mesh.system.advance()
             return sum(start <= at < end for at in self._begun)
 
+    def planned(self, start: int, end: int) -> list[tuple[int, int]]:
+        if self._schedule is None:
+            return []
+        first, last = (self._schedule.before(min(moment, self._until) - self.started) for moment in (start, end))
+        return [(number, self.started + self._schedule.offset(number)) for number in range(first, last)]
+
     def resolved(self, until: int) -> bool:
         with self._mesh.system.lock:
             now = clock.now() if self._ended else self._mesh.system.advance()

@@ -115,6 +115,24 @@ def test_what_is_planned_is_counted_in_half_open_stretches(start: Callable[..., 
     assert flow.scheduled(flow.started + NS, flow.started) == 0
 
 
+@pytest.mark.parametrize("model", [OpenModel(200.0), OpenModel(200.0, "poisson", 1)], ids=str)
+def test_the_plan_knows_every_arrival(start: Callable[..., Flow], model: OpenModel) -> None:
+    flow = start(model)
+    until = flow.started + NS // 5
+    assert poll(lambda: flow.resolved(until), deadline=Deadline.after(PATIENCE))
+    seen = flow.samples().between(flow.started, until)
+
+    assert flow.planned(flow.started, until) == list(zip(seen["sequence"], seen["scheduled"], strict=True))
+    assert flow.planned(seen["scheduled"][3], until) == flow.planned(flow.started, until)[3:]
+
+
+def test_users_have_no_plan(start: Callable[..., Flow]) -> None:
+    flow = start(ClosedModel(2))
+    until_ended(flow, 5)
+
+    assert flow.planned(flow.started, now()) == []
+
+
 @pytest.mark.parametrize("model", [OpenModel(200.0), OpenModel(200.0, "poisson", 1), ClosedModel(3)], ids=str)
 def test_a_resolved_stretch_has_a_record_of_every_request(start: Callable[..., Flow], model: OpenModel | ClosedModel) -> None:
     flow = start(model)

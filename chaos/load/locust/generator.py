@@ -199,6 +199,11 @@ class OpenFlow(LocustFlow):
         self._schedule = schedule
         self._counting = threading.Lock()  # a schedule remembers as it counts
 
+    def planned(self, start: int, end: int) -> list[tuple[int, int]]:
+        numbers = range(self._scheduled_before(start)[0], self._scheduled_before(end)[0])
+        with self._counting:
+            return [(number, self.started + self._schedule.offset(number)) for number in numbers]
+
     def _scheduled_before(self, moment: int) -> tuple[int, bool]:
         if self._stopped_at is not None:
             moment = min(moment, self._stopped_at)
@@ -208,6 +213,9 @@ class OpenFlow(LocustFlow):
 
 class ClosedFlow(LocustFlow):
     """Nothing is planned: a request counts from when a user began it, ended or not."""
+
+    def planned(self, start: int, end: int) -> list[tuple[int, int]]:
+        return []
 
     def _scheduled_before(self, moment: int) -> tuple[int, bool]:
         return self._recorded.started_before(moment)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from chaos.claims.expect import Pending, WindowClaims, expect
-from chaos.model.fault import abort
+from chaos.model.fault import Fault, abort, delay
 from chaos.model.outcome import Outcome
 from chaos.model.verdict import Ledger
 from chaos.model.window import Outlook, Window, WindowEvidence
@@ -24,10 +27,25 @@ def looked_at(said: list[str]) -> Window:
     return opened
 
 
+class Seen:
+    """The first so many requests of a window that goes on."""
+
+    def __init__(self, evidence: WindowEvidence, count: int) -> None:
+        self._evidence = replace(evidence.beginning(count), cut_short=True, under_way=True)
+        self.asked: list[float] = []
+
+    def requests(self, patience: float = math.inf) -> WindowEvidence:
+        self.asked.append(patience)
+        return self._evidence
+
+    def calls(self) -> WindowEvidence:
+        return self._evidence
+
+
 def first_enough(opened: Window, evidence: WindowEvidence) -> int:
     """After how many requests the window may end; 0: not with these."""
     for count in range(1, len(evidence.samples) + 1):
-        if opened.enough(evidence.beginning(count)):
+        if opened.enough(Seen(evidence, count)):
             return count
     return 0
 
@@ -93,8 +111,8 @@ def test_several_claims_are_awaited_together(looked_at: Window):
 def test_once_decided_it_stays_so(looked_at: Window):
     expect(looked_at).to_succeed("95%")
 
-    assert looked_at.enough(window(requests(80)))
-    assert looked_at.enough(window(requests(80, status=503)))
+    assert looked_at.enough(Seen(window(requests(80)), 80))
+    assert looked_at.enough(Seen(window(requests(80, status=503)), 80))
 
 
 def test_times_of_the_successful_alone_are_not_looked_at_but_planned(looked_at: Window):
@@ -115,6 +133,81 @@ def test_a_late_generator_decides_nothing(looked_at: Window):
     expect(looked_at).to_respond_within("100ms")
 
     assert first_enough(looked_at, window(requests(600, lag=0.02))) == 0
+
+
+class TestEdges:
+    """Calls are looked at as the requests are, once their lines have been read."""
+
+    @staticmethod
+    def faulted(one, count: int = 600, fault: Fault = delay("10s")) -> WindowEvidence:  # noqa: B008 - frozen
+        samples = requests(count)
+        return window(samples, edges=[edge(EDGE, calls(samples, one), injection=injection(fault, EDGE))])
+
+    @pytest.mark.parametrize(("seconds", "outcome", "count"), [(3.0, Outcome.HELD, 69), (5.0, Outcome.VIOLATED, 50)])
+    def test_who_gives_up_is_decided_at_a_look(self, looked_at: Window, seconds: float, outcome: Outcome, count: int):
+        evidence = self.faulted(lambda n, at: call(n, started=at, status=0, flags="DI,DC", seconds=seconds))
+        pending = expect(looked_at.edge(EDGE), soft=True).to_time_out_within("3.5s")
+        assert isinstance(pending, Pending)
+
+        assert first_enough(looked_at, evidence) == count
+        looked_at.close(replace(evidence.beginning(count + 9), cut_short=True))
+
+        assert (pending.outcome, pending.verdict.requests) == (outcome, count)
+
+    @pytest.mark.parametrize(
+        ("tries", "outcome", "count"),
+        [(1, Outcome.HELD, 62), (2, Outcome.VIOLATED, 50)],
+    )
+    def test_one_retry_is_enough_and_59_calls_that_were_tempted(self, looked_at: Window, tries: int, outcome: Outcome, count: int):
+        failing = lambda n, at: call(n, started=at, status=503, attempts=attempts(at, *[(0.001, 503, "FI")] * tries))  # noqa: E731
+        evidence = self.faulted(failing, fault=abort(503))
+        pending = expect(looked_at.edge(EDGE), soft=True).not_to_retry()
+        assert isinstance(pending, Pending)
+
+        assert first_enough(looked_at, evidence) == count
+        looked_at.close(replace(evidence, cut_short=True))
+
+        assert (pending.planned, pending.outcome, pending.verdict.requests) == (59, outcome, 600)
+
+    def test_an_edge_that_carries_nothing_is_waited_for(self, looked_at: Window):
+        expect(looked_at.edge(EDGE)).not_to_retry()
+
+        assert first_enough(looked_at, window(requests(100), edges=[edge(EDGE)])) == 0
+
+    def test_an_edge_that_nobody_observes_is_not(self, looked_at: Window):
+        pending = expect(looked_at.edge(EDGE), soft=True).not_to_retry()
+        assert isinstance(pending, Pending)
+
+        assert first_enough(looked_at, window(requests(100))) == 50
+        looked_at.close(window(requests(100), cut_short=True))
+
+        assert f"{EDGE} was not observed in window 2 (fault)" in pending.verdict.reason
+
+    def test_an_injection_that_is_not_proven_yet_decides_nothing(self, looked_at: Window):
+        samples = requests(100)
+        made = calls(samples, lambda n, at: call(n, started=at, status=0, flags="DI,DC", seconds=3.0))
+        seen = edge(EDGE, made, injection=injection(delay("10s"), EDGE), unproven="only 7 attempts where 66 are needed")
+        expect(looked_at.edge(EDGE)).to_time_out_within("3.5s")
+
+        assert first_enough(looked_at, window(samples, edges=[seen])) == 0
+
+
+@pytest.mark.parametrize(
+    ("claim", "patience"),
+    [
+        (lambda w: w.to_respond_within("2s"), 2.0),
+        (lambda w: w.to_respond_within("2s", of="ok"), math.inf),
+        (lambda w: w.to_succeed(), math.inf),
+    ],
+    ids=["all", "ok", "to_succeed"],
+)
+def test_who_waits_longer_than_is_claimed_need_not_be_waited_for(looked_at: Window, claim, patience: float):
+    seen = Seen(window(requests(10)), 10)
+    claim(expect(looked_at))
+
+    looked_at.enough(seen)
+
+    assert seen.asked == [patience]
 
 
 class TestWhatIsNotLookedAt:
@@ -138,22 +231,6 @@ class TestWhatIsNotLookedAt:
         looked_at.close(window(requests(100), cut_short=True))
 
         assert pending.verdict.requests == 100
-
-    def test_a_claim_on_an_edge_gets_what_it_needs(self, looked_at: Window):
-        expect(looked_at.edge(EDGE)).to_time_out_within("1s")
-
-        assert first_enough(looked_at, window(requests(100))) == 69
-
-    def test_and_is_judged_on_all_of_it(self, looked_at: Window):
-        pending = expect(looked_at.edge(EDGE), soft=True).not_to_retry()
-        assert isinstance(pending, Pending)
-        seen = calls(
-            requests(400), lambda number, at: call(number, started=at, status=503, attempts=attempts(at, (0.001, 503, "")))
-        )
-
-        looked_at.close(window(requests(400), edges=[edge(EDGE, seen)], cut_short=True))
-
-        assert (pending.planned, pending.outcome, pending.verdict.requests) == (59, Outcome.HELD, 400)
 
     def test_a_mean_is_judged_on_the_requests_that_were_planned(self, looked_at: Window):
         pending = expect(looked_at.edge(EDGE), soft=True).to_amplify(at_most=2)

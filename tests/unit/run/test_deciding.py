@@ -7,8 +7,9 @@ import pytest
 from chaos import clock
 from chaos.claims.expect import Pending, expect
 from chaos.errors import Aborted, ExperimentError, Violated
+from chaos.model.breakers import Tally
 from chaos.model.events import Noted
-from chaos.model.fault import abort
+from chaos.model.fault import abort, delay
 from chaos.model.outcome import Outcome
 from chaos.run.experiment import Experiment
 from chaos.run.traffic import Traffic
@@ -80,9 +81,45 @@ def test_only_requests_before_the_first_one_under_way_are_looked_at(experiment: 
         window = traffic.window("2s")
         start = window.evidence.start
 
-        seen = traffic._so_far("window", start).samples
+        seen = traffic._gatherer.so_far("window", start, Tally()).requests().samples
 
     assert list(seen["sequence"]) == list(range(seen["sequence"][0], seen["sequence"][0] + len(seen)))
+    experiment.finish()
+
+
+def test_claims_on_edges_are_looked_at_while_calls_arrive(experiment: Experiment, traffic: Traffic) -> None:
+    """front gives up on back after 1 s, every time: 69 calls show it at 95 %."""
+    with traffic, experiment.inject(delay("3s"), EDGE), traffic.until_decided(max="60s") as window:
+        held = expect(window.edge(EDGE)).to_time_out_within("1.5s")
+        violated = expect(window.edge(EDGE), soft=True).to_time_out_within("500ms")
+
+    assert isinstance(held, Pending)
+    assert isinstance(violated, Pending)
+    assert (held.outcome, held.verdict.requests) == (Outcome.HELD, 69)
+    assert (violated.outcome, violated.verdict.requests) == (Outcome.VIOLATED, 50)
+    assert window.evidence.seconds < 4  # 1 s until the first call has ended, 0.7 s of calls, and looks half a second apart
+    experiment.finish()
+
+
+def test_a_window_goes_on_until_its_injection_is_proven(experiment: Experiment, traffic: Traffic) -> None:
+    """69 requests decide the claim, and 5 % of the calls are proven by 135."""
+    with traffic, experiment.inject(abort(503, percent=5), EDGE), traffic.until_decided(max="60s") as window:
+        pending = expect(window, allow_vacuous=True).to_succeed("95%")
+
+    assert isinstance(pending, Pending)
+    assert pending.outcome is Outcome.HELD
+    assert 135 <= len(window.evidence.samples) < 300
+    experiment.finish()
+
+
+def test_who_waits_longer_than_is_claimed_is_not_waited_for(experiment: Experiment, traffic: Traffic) -> None:
+    """The entry is delayed by 4 s: after 1 s more than is claimed, 500 requests are late, and none has ended."""
+    with traffic, experiment.inject(delay("4s"), "-> front"), traffic.until_decided(max="60s") as window:
+        pending = expect(window, soft=True).to_respond_within("1s")
+
+    assert isinstance(pending, Pending)
+    assert pending.outcome is Outcome.VIOLATED
+    assert 500 <= len(window.evidence.samples) < 700
     experiment.finish()
 
 

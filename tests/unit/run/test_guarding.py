@@ -8,7 +8,7 @@ from chaos import clock
 from chaos.claims.expect import expect
 from chaos.errors import Aborted, InvalidValue, Violated
 from chaos.model.events import InjectionGone
-from chaos.model.fault import abort
+from chaos.model.fault import abort, delay
 from chaos.model.outcome import Outcome
 from chaos.model.window import Window
 from chaos.run.conclusion import conclude
@@ -45,6 +45,17 @@ def test_a_violation_ends_the_fault_and_is_what_the_experiment_comes_to(
     assert injection.record.withdrawn - injection.record.proven < 5 * clock.NS
     [gone] = [event for event in shop.events if isinstance(event, InjectionGone)]
     assert gone.aborted.startswith('the guard to_succeed(at_least="99%") on / is violated: 0 % succeeded')
+    experiment.finish()
+
+
+def test_who_waits_longer_than_is_guarded_is_not_waited_for(experiment: Experiment, traffic: Traffic) -> None:
+    with pytest.raises(Violated, match=r'to_respond_within\("500ms", at="p95"\), guard: violated'), traffic:
+        expect(traffic, guard=True).to_respond_within("500ms")
+        with experiment.inject(delay("4s"), EDGE) as injection:
+            traffic.window("60s")
+
+    # 500 requests take 5 s, and half a second later they are late; none but the first hundred has ended then.
+    assert injection.record.withdrawn - injection.record.proven < 6.5 * clock.NS
     experiment.finish()
 
 

@@ -62,10 +62,10 @@ def test_an_edge_is_proven_unless_told_why_not():
     assert edge("a -> b").proof is None
 
 
-def test_calls_come_in_the_order_they_started():
+def test_calls_come_in_the_order_of_their_requests_and_of_their_start():
     made = calls(requests(2, rate=1), lambda n, at: [call(n, started=at + 3 * SECOND), call(n, started=at)])
 
-    assert [seen.sequence for seen in made] == [0, 1, 0, 1]
+    assert [(seen.sequence, seen.started // SECOND) for seen in made] == [(0, 100), (0, 103), (1, 101), (1, 104)]
 
 
 def test_attempts_follow_each_other_with_gaps():
