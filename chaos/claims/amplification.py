@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Final
 
-from chaos.claims.claim import Claim, Judgement, Levels, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, written
 from chaos.claims.explanation import confidence, counted
 from chaos.claims.retries import CALLER_SIDE, ENOUGH
 from chaos.claims.subjects import EdgeSubject
@@ -41,8 +41,8 @@ class Amplify(Claim[EdgeSubject]):
         self.each = per_request_at_most
         self.text = written("to_amplify", at_most=at_most, per_request_at_most=per_request_at_most)
 
-    def planned(self, outlook: Outlook) -> int:
-        return PLANNED
+    def planned(self, outlook: Outlook) -> Plan:
+        return Plan(requests=PLANNED, provided="the mean is not too near to it")
 
     def refusal(self, subject: EdgeSubject) -> str:
         return CALLER_SIDE if subject.side is Side.CALLER else ""

@@ -17,7 +17,7 @@ from json import JSONDecodeError, loads
 from typing import Final
 
 from chaos.claims import shares
-from chaos.claims.claim import Claim, Judgement, Levels, Vacuity, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, Vacuity, written
 from chaos.claims.explanation import counted, timeline
 from chaos.claims.naive import cannot_fail
 from chaos.claims.subjects import WindowSubject
@@ -65,7 +65,7 @@ class Return(Claim[WindowSubject]):
         given = {"status": status, "containing": containing, "json": json, "header": header}
         self.text = written("to_return", **given, at_least=at_least)
 
-    def planned(self, outlook: Outlook) -> int:
+    def planned(self, outlook: Outlook) -> Plan:
         return self.succeed.planned(outlook)
 
     def doubt(self, subject: WindowSubject) -> str:

@@ -33,6 +33,21 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a claim needs, said before any of it is sent (verdicts.md rule 4)."""
+
+    requests: int | None = None
+    """Requests that decide it, `provided` that; None where nobody can tell."""
+    provided: str = "nothing is bad"
+    unknown: str = "nobody can tell yet how many requests it needs"
+    """Why there is no number."""
+    design_effect: float = 1.0
+    """So many times more than of independent requests, as they hang together in steady."""
+    good_for: float | None = None
+    """The longest mean burst of failures that it stands for; None where bursts do not matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """What the statistics of one claim came to."""
 
@@ -74,9 +89,9 @@ class Claim(ABC, Generic[S]):
     fixed: bool = False
     """It is judged on as many requests as were planned, also where other claims decide when the window ends."""
 
-    def planned(self, outlook: Outlook) -> int | None:
-        """Requests that decide it if none of them is bad; None where nobody can tell."""
-        return None
+    def planned(self, outlook: Outlook) -> Plan:
+        """The requests that decide it, as far as anybody can tell."""
+        return Plan()
 
     def refusal(self, subject: S) -> str:
         """Why the result would say nothing about what the claim seems to test; empty if it would."""

@@ -15,7 +15,7 @@ from itertools import compress
 from typing import Final, Literal
 
 from chaos.claims import gates, shares
-from chaos.claims.claim import Claim, Judgement, Levels, unless, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, unless, written
 from chaos.claims.explanation import confidence, counted, percent, timeline
 from chaos.claims.subjects import WindowSubject, failures, injection_on, response_times
 from chaos.errors import InvalidValue, nearest
@@ -23,6 +23,7 @@ from chaos.model import units
 from chaos.model.edge import Edge
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
+from chaos.model.standards import Standards
 from chaos.model.window import Outlook, Window, latency_at
 from chaos.stats.arms import Arm
 from chaos.stats.equivalence import QUANTILES, Equivalence, Margins, compare, planned_requests
@@ -41,20 +42,24 @@ class NotDifferFrom(Claim[WindowSubject]):
     method = "not_to_differ_from"
     fixed = True
 
-    def __init__(self, other: Window, *, by: By | None = None, direction: Direction = "worse") -> None:
+    def __init__(
+        self, other: Window, *, by: By | None = None, direction: Direction = "worse", standards: Standards | None = None
+    ) -> None:
         if not isinstance(other, Window):
             raise InvalidValue(f"{self.method}({other!r}): compare with a window, {self.method}(steady)")
         if direction not in ("worse", "both"):
             raise InvalidValue(f'direction is {direction!r}: "worse" than the other window, or "both" ways')
         self.other = other
-        self.margins = margins(by)
+        self.margins = margins(by, standards or Standards())
         self.both = direction == "both"
         self.text = written(self.method, Name(other.name), by=by, direction=unless("worse", direction))
 
-    def planned(self, outlook: Outlook) -> int | None:
+    def planned(self, outlook: Outlook) -> Plan:
         if not self.other.closed:
-            return None
-        return planned_requests(arm(WindowSubject(self.other.evidence), missing_is_bad=False), margins=self.margins)
+            return Plan()
+        other = arm(WindowSubject(self.other.evidence), missing_is_bad=False)
+        needed = planned_requests(other, margins=self.margins, alpha_held=outlook.false_held)
+        return Plan(requests=needed, provided="there is no difference", design_effect=other.latency_design_effect)
 
     def refusal(self, subject: WindowSubject) -> str:
         other = self.other.evidence
@@ -140,17 +145,18 @@ class _Comparison:
         return planned_requests(self.other, margins=self.margins)
 
 
-def margins(by: By | None) -> Margins:
+def margins(by: By | None, standards: Standards) -> Margins:
     """`{"success": "2%"}` percentage points, `{"latency": "50%"}` of p50 and p95, or `{"latency": "20ms"}`. Raises InvalidValue."""
+    usual = replace(_relative(standards.latency_margin), share=standards.success_margin)
     if by is None:
-        return Margins()
+        return usual
     form = 'give margins by what they are of, by={"success": "2%", "latency": "50%"} or by={"latency": "20ms"}'
     if not isinstance(by, Mapping) or not by:
         raise InvalidValue(f"by is {by!r}: {form}")
     for name in by:
         if name not in _MARGINS:
             raise InvalidValue(f"by has {name!r}{nearest(str(name), _MARGINS)}: {form}")
-    found = _latency_margins(by["latency"]) if "latency" in by else Margins()
+    found = replace(_latency_margins(by["latency"]), share=usual.share) if "latency" in by else usual
     if "success" not in by:
         return found
     success = by["success"]
@@ -163,7 +169,10 @@ def _latency_margins(margin: str | float | timedelta) -> Margins:
     """A relative margin is absolute for times below 10 ms, as the default of 25 % is; an absolute one is so for all."""
     if isinstance(margin, timedelta) or (isinstance(margin, str) and not margin.strip().endswith("%")):
         return Margins(small=math.inf, difference=units.duration(margin, name='by["latency"]').total_seconds())
-    share = units.share(margin, name='by["latency"]')
+    return _relative(units.share(margin, name='by["latency"]'))
+
+
+def _relative(share: float) -> Margins:
     return Margins(ratio=1 + share, difference=share * Margins().small)
 
 

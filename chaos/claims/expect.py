@@ -13,12 +13,12 @@ from typing import Final, Generic, Literal, ParamSpec, TypedDict, overload
 
 from chaos.claims.amplification import Amplify
 from chaos.claims.answers import Return
-from chaos.claims.claim import Claim, Levels, S
+from chaos.claims.claim import Claim, Levels, Plan, S
 from chaos.claims.closing import CloseCircuit
 from chaos.claims.differences import By, DifferFrom, Direction, NotDifferFrom
 from chaos.claims.guarding import Guard
 from chaos.claims.judging import undecided, verdict_on
-from chaos.claims.looking import Looking, outlook_of
+from chaos.claims.looking import Looking, guard_outlook_of, outlook_of
 from chaos.claims.opening import NotOpenCircuit, OpenCircuit
 from chaos.claims.recovery import Ended, Recover
 from chaos.claims.response_times import RespondWithin
@@ -32,7 +32,7 @@ from chaos.errors import Inconclusive, InvalidValue
 from chaos.model.outcome import Outcome
 from chaos.model.verdict import Ledger, Verdict
 from chaos.model.window import EdgeWindow, SoFar, Window, WindowEvidence
-from chaos.stats.levels import ALPHA_HELD, alpha_violated
+from chaos.stats.levels import alpha_violated
 
 P = ParamSpec("P")
 Duration = str | timedelta
@@ -94,6 +94,9 @@ class _Expectation(Generic[S]):
     def _ledger(self) -> Ledger:
         return self._window.ledger
 
+    def _share(self, at_least: Share | None) -> Share:
+        return self._ledger.standards.at_least if at_least is None else at_least
+
     def _claim(self, kind: Callable[P, Claim[S]], *args: P.args, **kwargs: P.kwargs) -> Verdict | Pending:
         self._ledger.unfinished.pop(self._number, None)
         claim = kind(*args, **kwargs)
@@ -105,9 +108,10 @@ class _Expectation(Generic[S]):
     def _registered(self, claim: Claim[S], levels: Levels) -> Pending:
         """Says what it needs before any of it is sent."""
         outlook = self._window.outlook
-        pending = Pending(claim.text, self._window.name, claim.planned(outlook) if outlook else None)
+        plan = claim.planned(outlook) if outlook else Plan()
+        pending = Pending(claim.text, self._window.name, plan.requests)
         if outlook is not None:
-            outlook.tell(f"{self._name()}: {outlook_of(claim.text, pending.planned, outlook)}")
+            outlook.tell(f"{self._name()}: {outlook_of(claim.text, plan, outlook)}")
         subject_of = lambda so_far: self._subject(self._so_far(so_far, claim.patience))  # noqa: E731
         self._window.watch(Looking(claim, levels, pending.planned, subject_of).enough)
         self._window.when_closed(lambda _: self._settle_later(pending, claim, levels))
@@ -130,12 +134,12 @@ class _Expectation(Generic[S]):
 class WindowClaims(_Expectation[WindowSubject]):
     """What can be claimed of the user requests of a window (docs/reference/claims.md)."""
 
-    def to_succeed(self, at_least: Share = "99%", *, ok: Collection[int] = (), burst: float = 1) -> Verdict | Pending:
-        """At least so many requests are answered without an error.
+    def to_succeed(self, at_least: Share | None = None, *, ok: Collection[int] = (), burst: float = 1) -> Verdict | Pending:
+        """At least so many requests (99 %, if the ini file says nothing else) are answered without an error.
 
         `ok`: statuses from 400 that count as success. `burst`: mean length of bursts of failures to be prepared for.
         """
-        return self._claim(Succeed, at_least, ok=ok, burst=burst)
+        return self._claim(Succeed, self._share(at_least), ok=ok, burst=burst)
 
     def to_respond_within(
         self, duration: Duration, *, at: str = "p95", of: Literal["all", "ok"] = "all", closed: bool = False
@@ -153,13 +157,13 @@ class WindowClaims(_Expectation[WindowSubject]):
         containing: str | bytes | None = None,
         json: Mapping[str, object] | None = None,
         header: Mapping[str, str | None] | None = None,
-        at_least: Share = "99%",
+        at_least: Share | None = None,
     ) -> Verdict | Pending:
-        """At least so many requests get an answer that has everything named here.
+        """At least so many requests (99 %, as in `to_succeed`) get an answer that has everything named here.
 
         `json` maps paths to values: `{"reviews[0].rating.stars": 5}`. `header` maps names to values, None = absent.
         """
-        return self._claim(Return, status=status, containing=containing, json=json, header=header, at_least=at_least)
+        return self._claim(Return, status=status, containing=containing, json=json, header=header, at_least=self._share(at_least))
 
     def to_sustain(self, rate: str | float, *, ok: Collection[int] = (), burst: float = 1) -> Verdict | Pending:
         """At least so many requests per second, of those the load offers, are answered without an error."""
@@ -170,11 +174,11 @@ class WindowClaims(_Expectation[WindowSubject]):
 
         `by` replaces margins: `{"success": "2%", "latency": "50%"}` or `{"latency": "20ms"}`.
         """
-        return self._claim(NotDifferFrom, other, by=by, direction=direction)
+        return self._claim(NotDifferFrom, other, by=by, direction=direction, standards=self._ledger.standards)
 
     def to_differ_from(self, other: Window, *, by: By | None = None, direction: Direction = "worse") -> Verdict | Pending:
         """Shown to be worse than `other` (or different, with `direction="both"`) by more than a margin."""
-        return self._claim(DifferFrom, other, by=by, direction=direction)
+        return self._claim(DifferFrom, other, by=by, direction=direction, standards=self._ledger.standards)
 
 
 class EdgeClaims(_Expectation[EdgeSubject]):
@@ -190,13 +194,15 @@ class EdgeClaims(_Expectation[EdgeSubject]):
         at_most: int | None = None,
         at_least: int | None = None,
         share: Share = "95%",
-        never: Collection[str] = ("POST", "PATCH"),
+        never: Collection[str] | None = None,
     ) -> Verdict | Pending:
         """No call is retried more often than `at_most`; `share` of those that failed are retried `at_least` times.
 
-        `never`: methods of which one retry violates the claim (gRPC calls, which are all POST, are not meant).
+        `never`: methods of which one retry violates the claim: POST and PATCH, if the ini file says nothing else (gRPC calls,
+        which are all POST, are not meant).
         """
-        return self._claim(Retry, at_most=at_most, at_least=at_least, share=share, never=never)
+        unsafe = self._ledger.standards.never_retried if never is None else never
+        return self._claim(Retry, at_most=at_most, at_least=at_least, share=share, never=unsafe)
 
     def not_to_retry(self) -> Verdict | Pending:
         """No failed call is tried again."""
@@ -258,17 +264,32 @@ class GuardClaims:
         self._number = next(_expectations)
         traffic.ledger.unfinished[self._number] = f"expect({traffic!r}, guard=True)"
 
-    def to_succeed(self, at_least: Share = "99%", *, ok: Collection[int] = (), burst: float = 1) -> Pending:
+    def to_succeed(self, at_least: Share | None = None, *, ok: Collection[int] = (), burst: float = 1) -> Pending:
         """No fault goes on once fewer of the requests under it than `at_least` are shown to succeed."""
-        return self._watched(Succeed(at_least, ok=ok, burst=burst))
+        return self._watched(Succeed(at_least or self._traffic.ledger.standards.at_least, ok=ok, burst=burst))
 
     def to_respond_within(self, duration: Duration, *, at: str = "p95") -> Pending:
         """No fault goes on once the latency at a quantile, of the requests under it, is shown to be longer. Takes 500 requests."""
         return self._watched(RespondWithin(duration, at=at))
 
+    def to_return(
+        self,
+        *,
+        status: int | Collection[int] | None = None,
+        containing: str | bytes | None = None,
+        json: Mapping[str, object] | None = None,
+        header: Mapping[str, str | None] | None = None,
+        at_least: Share | None = None,
+    ) -> Pending:
+        """No fault goes on once fewer of the answers under it than `at_least` are shown to have everything named here."""
+        share = at_least or self._traffic.ledger.standards.at_least
+        return self._watched(Return(status=status, containing=containing, json=json, header=header, at_least=share))
+
     def _watched(self, claim: Claim[WindowSubject]) -> Pending:
         ledger = self._traffic.ledger
         ledger.unfinished.pop(self._number, None)
+        outlook = self._traffic.outlook
+        outlook.tell(f"guard on {self._traffic.target}: {guard_outlook_of(claim, claim.planned(outlook), outlook)}")
         guard = _Settling(claim, _levels(ledger), self._traffic, soft=self._soft)
         self._traffic.guard(guard)
         return guard.pending
@@ -290,7 +311,9 @@ class _Settling(Guard):
 
 
 def _levels(ledger: Ledger) -> Levels:
-    return Levels(held=ALPHA_HELD, violated=alpha_violated(experiments=ledger.experiments, claim=ledger.number()))
+    standards = ledger.standards
+    budget = alpha_violated(experiments=ledger.experiments, claim=ledger.number(), run=standards.false_violated)
+    return Levels(held=standards.false_held, violated=budget)
 
 
 class _Options(TypedDict):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Generic
 
 from chaos.claims import gates
-from chaos.claims.claim import Claim, Levels, S
+from chaos.claims.claim import Claim, Levels, Plan, S
 from chaos.claims.explanation import counted, per_second
 from chaos.errors import Inconclusive
 from chaos.model import units
@@ -52,9 +52,25 @@ class Looking(Generic[S]):
         return self._claim.judge(subject, self._levels).outcome is not Outcome.INCONCLUSIVE
 
 
-def outlook_of(text: str, planned: int | None, outlook: Outlook) -> str:
-    """`to_succeed(at_least="99%") needs 299 requests if none is bad: 3 s at 100/s`, said before they are sent."""
-    if planned is None:
-        return f"{text}: nobody can tell yet how many requests it needs"
-    takes = f": {units.seconds(planned / outlook.rate)} at {per_second(outlook.rate)}" if outlook.rate else ""
-    return f"{text} needs {counted(planned, 'request')} if nothing is bad{takes}"
+def outlook_of(text: str, plan: Plan, outlook: Outlook) -> str:
+    """`to_succeed(at_least="99%") needs 299 requests if nothing is bad: 2.99 s at 100/s`, said before they are sent."""
+    if plan.requests is None:
+        return f"{text}: {plan.unknown}"
+    takes = f": {units.seconds(plan.requests / outlook.rate)} at {per_second(outlook.rate)}" if outlook.rate else ""
+    effect = f", {plan.design_effect:.2g} times what independent ones would take" if plan.design_effect > 1 else ""
+    return f"{text} needs {counted(plan.requests, 'request')} if {plan.provided}{effect}{takes}{_bursts(plan)}"
+
+
+def guard_outlook_of(claim: Claim[S], plan: Plan, outlook: Outlook) -> str:
+    """`to_succeed(at_least="99%") is looked at from 50 requests under a fault on: 500 ms at 100/s; it needs 367 ... to be held`."""
+    first = claim.looks.first if claim.looks else 0
+    after = f": {units.seconds(first / outlook.rate)} at {per_second(outlook.rate)}" if outlook.rate else ""
+    held = f"it needs {counted(plan.requests, 'request')} if {plan.provided}" if plan.requests else plan.unknown
+    return f"{claim.text} can end a fault from {counted(first, 'request')} under it on{after}; to be held {held}"
+
+
+def _bursts(plan: Plan) -> str:
+    if plan.good_for is None:
+        return ""
+    come = f"up to {plan.good_for:.3g} in a row" if plan.good_for > 1 else "singly"
+    return f"; good for failures that come {come}"

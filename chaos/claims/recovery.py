@@ -1,7 +1,7 @@
 """Is everything as before, soon enough after a fault? `to_recover(within=, after=injection)`, on load that flows.
 
 The window that is judged begins `within` after the fault was proven gone and is as long as its comparison with the steady window
-needs, at least `HOLD` seconds: recovered is who stays so. What was no fault, or hit nothing, shows no recovery.
+needs, at least ten seconds: recovered is who stays so. What was no fault, or hit nothing, shows no recovery.
 """
 
 from __future__ import annotations
@@ -27,13 +27,9 @@ from chaos.model.window import EdgeEvidence, Window, WindowEvidence, latencies
 from chaos.stats.equivalence import planned_requests
 from chaos.stats.means import judge_mean
 
-HOLD: Final = 10.0
-"""Seconds for which a recovery has to last, at least."""
 _DEGRADED: Final = 0.1
 """A second of which more than this share is worse than before counts as degraded; described, never decided on."""
 _SECOND: Final = 1_000_000_000
-_RETRY_LOAD: Final = 1.25
-"""Attempts per user request that may stay, against those in steady: the margin that latencies have."""
 
 
 @runtime_checkable
@@ -53,15 +49,17 @@ class Recover(NotDifferFrom):
         self.record = _gone(after)
         self._traffic = traffic
         steady = _steady_of(traffic, self.record)
-        super().__init__(Window(steady.name, traffic.ledger, steady), by=by)
+        self._standards = traffic.ledger.standards
+        super().__init__(Window(steady.name, traffic.ledger, steady), by=by, standards=self._standards)
         self.text = written(self.method, within=within, after=Name("injection"), by=by)
 
     @property
     def stretch(self) -> tuple[int, int]:
-        """[gone + within, gone + within + hold) in ns; hold is `HOLD`, or longer where the comparison needs more requests."""
+        """[gone + within, gone + within + hold) in ns; hold is the standards', or longer where more requests are needed."""
         steady = WindowSubject(self.other.evidence)
-        planned = planned_requests(arm(steady, missing_is_bad=False), margins=self.margins) or 0
-        hold = max(HOLD, planned / steady.window.offered if steady.window.offered else 0.0)
+        needed = planned_requests(arm(steady, missing_is_bad=False), margins=self.margins, alpha_held=self._standards.false_held)
+        planned = needed or 0
+        hold = max(self._standards.recovered_for, planned / steady.window.offered if steady.window.offered else 0.0)
         start = self.record.gone + int(self.seconds * _SECOND)
         return start, start + int(hold * _SECOND)
 
@@ -91,7 +89,7 @@ class Recover(NotDifferFrom):
         # Two ways to be violated share the level of one.
         half = replace(levels, violated=levels.violated / 2)
         judged = super().judge(subject, half)
-        if stays := retry_load(subject, self.other.evidence, half.violated):
+        if stays := retry_load(subject, self.other.evidence, half.violated, margin=1 + self._standards.latency_margin):
             judged = replace(
                 judged, outcome=Outcome.VIOLATED, reason="", summary=f"{judged.summary}; retry load stays: {'; '.join(stays)}"
             )
@@ -108,8 +106,8 @@ class Recover(NotDifferFrom):
         return f"degraded until {units.seconds(taken)} after {self.record} was gone"
 
 
-def retry_load(subject: WindowSubject, steady: WindowEvidence, alpha: float) -> list[str]:
-    """Edges on which each user request is shown to cause over `_RETRY_LOAD` times the attempts it caused in steady.
+def retry_load(subject: WindowSubject, steady: WindowEvidence, alpha: float, *, margin: float = 1.25) -> list[str]:
+    """Edges on which each user request is shown to cause over `margin` times the attempts it caused in steady.
 
     A metastable rest: nobody may notice it yet, and the next failure meets a callee without reserves.
     """
@@ -123,7 +121,7 @@ def retry_load(subject: WindowSubject, steady: WindowEvidence, alpha: float) -> 
             alpha_held=alpha / len(edges),
         )
         rest = judge_mean(
-            attempts_per_request(now, subject.requests), at_most=_RETRY_LOAD * usual.upper, alpha_violated=alpha / len(edges)
+            attempts_per_request(now, subject.requests), at_most=margin * usual.upper, alpha_violated=alpha / len(edges)
         )
         if usual.mean and rest.outcome is Outcome.VIOLATED:
             found.append(

@@ -15,7 +15,7 @@ from itertools import compress
 from typing import Literal, TypeVar
 
 from chaos.claims import gates, shares
-from chaos.claims.claim import Claim, Judgement, Levels, Vacuity, unless, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, Vacuity, unless, written
 from chaos.claims.explanation import counted, percent, timeline
 from chaos.claims.naive import cannot_be_slow
 from chaos.claims.subjects import WindowSubject, failures, response_times
@@ -50,12 +50,15 @@ class RespondWithin(Claim[WindowSubject]):
         self.patience = self.seconds if of == "all" else math.inf
         self.text = written("to_respond_within", duration, at=at, of=unless("all", of), closed=unless(False, closed))
 
-    def planned(self, outlook: Outlook) -> int:
-        effect = 1.0
+    def planned(self, outlook: Outlook) -> Plan:
+        before, effect = b"", 1.0
         if outlook.steady is not None and len(outlook.steady.samples):
-            before = Latencies.of(response_times(WindowSubject(outlook.steady)))
-            effect = latency_design_effect(before, bound=self.seconds)
-        return math.ceil(max(FEWEST_EFFECTIVE, shares.planned(self.allowed, LATENCY_LOOKS, outlook)) * effect)
+            times = response_times(WindowSubject(outlook.steady))
+            before = bytes(map(self.seconds.__lt__, times))
+            effect = latency_design_effect(Latencies.of(times), bound=self.seconds)
+        plan = shares.planned(self.allowed, LATENCY_LOOKS, outlook, before=before, design_effect=effect)
+        fewest = math.ceil(FEWEST_EFFECTIVE * effect)
+        return replace(plan, requests=max(fewest, plan.requests)) if plan.requests else plan
 
     def refusal(self, subject: WindowSubject) -> str:
         timeout = subject.window.timeout

@@ -16,7 +16,7 @@ from itertools import compress
 from typing import Final
 
 from chaos.claims import shares
-from chaos.claims.claim import Claim, Judgement, Levels, unless, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, unless, written
 from chaos.claims.explanation import counted, times
 from chaos.claims.subjects import EdgeSubject
 from chaos.errors import InvalidValue
@@ -24,14 +24,14 @@ from chaos.model import units
 from chaos.model.calls import Attempt, Call
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
+from chaos.model.standards import Standards
 from chaos.model.window import Outlook
 from chaos.stats.sequential import SHARE_LOOKS
 from chaos.stats.shares import allowed_bad_share
 
 ENOUGH: Final = 59
 """Things that must have had the chance to break an "every one" claim before it is held: 95 % show with 95 % confidence."""
-UNSAFE: Final = ("POST", "PATCH")
-"""Methods that are not idempotent (RFC 9110, 9.2.2): a retry may do twice what was asked for once."""
+UNSAFE: Final = Standards().never_retried
 _PER_TRY: Final = "per_try_timeout"
 """In Envoy's RESPONSE_CODE_DETAILS when the timeout of one attempt ended the call (`upstream_per_try_timeout`)."""
 _RETRIABLE_GRPC: Final = frozenset({1, 4, 8, 13, 14})
@@ -67,8 +67,8 @@ class Retry(Claim[EdgeSubject]):
         shown = {"share": unless("95%", share), "never": unless(UNSAFE, tuple(never))}
         self.text = written("to_retry", at_most=at_most, at_least=at_least, **shown)
 
-    def planned(self, outlook: Outlook) -> int:
-        return ENOUGH
+    def planned(self, outlook: Outlook) -> Plan:
+        return Plan(requests=ENOUGH, provided="every call fails retriably at first")
 
     def refusal(self, subject: EdgeSubject) -> str:
         return CALLER_SIDE if subject.side is Side.CALLER else ""

@@ -12,14 +12,14 @@ from dataclasses import asdict
 from itertools import compress
 from typing import Final, TypeVar
 
-from chaos.claims.claim import Judgement, Levels
+from chaos.claims.claim import Judgement, Levels, Plan
 from chaos.claims.explanation import confidence, counted, percent
 from chaos.claims.subjects import Subject
 from chaos.model import units
 from chaos.model.outcome import Outcome
 from chaos.model.window import Outlook, WindowEvidence
 from chaos.stats import shares
-from chaos.stats.levels import ALPHA_RUN, ALPHA_SHOWN
+from chaos.stats.dependence import share_design_effect
 from chaos.stats.planning import planned_requests
 from chaos.stats.sequential import Look, Schedule, ShareWatch, planned_looks
 from chaos.stats.shares import ShareDecision
@@ -44,9 +44,31 @@ def unsent(window: WindowEvidence) -> bytes:
     return bytes(0 if at else 1 for at in sent) + b"\1" * unrecorded
 
 
-def planned(allowed: float, looks: Schedule, outlook: Outlook) -> int:
-    """Requests that decide for a claim if none of them is bad (verdicts.md rules 4 and 5)."""
-    return planned_looks(allowed, looks) if outlook.looked_at else planned_requests(allowed)
+def planned(
+    allowed: float,
+    looks: Schedule,
+    outlook: Outlook,
+    *,
+    before: bytes = b"",
+    burst: float = 1.0,
+    design_effect: float | None = None,
+) -> Plan:
+    """What decides for a claim if as many are bad as in steady, `before` (verdicts.md rules 4 and 5)."""
+    bad, count = before.count(1), len(before)
+    expected = bad / count if count else 0.0
+    if bad and expected >= allowed:
+        return Plan(
+            unknown=f"as in steady ({bad} of {counted(count, 'request')} bad), where {percent(allowed)} may be, no number of "
+            "requests would show that it holds"
+        )
+    effect = share_design_effect(before, burst=burst) if design_effect is None else design_effect
+    needed = (
+        planned_looks(allowed, looks, expected=expected, design_effect=effect, alpha_held=outlook.false_held)
+        if outlook.looked_at
+        else planned_requests(allowed, expected=expected, design_effect=effect, alpha_held=outlook.false_held)
+    )
+    provided = f"{percent(expected)} stay bad, as in steady" if bad else "nothing is bad"
+    return Plan(requests=needed, provided=provided, design_effect=effect)
 
 
 def spread(values: Sequence[T], missing: bytes, absent: T) -> Sequence[T]:
@@ -81,7 +103,7 @@ def bound(decision: Decision, *, good: bool) -> str:
     if isinstance(decision, Look):
         return _bet(decision)
     low, high = (1 - decision.upper, 1 - decision.lower) if good else (decision.lower, decision.upper)
-    sure = f"with {confidence(ALPHA_SHOWN)} confidence"
+    sure = f"with {confidence(decision.alpha_shown)} confidence"
     if decision.outcome is Outcome.INCONCLUSIVE:
         return f"between {percent(low)} and {percent(high)} {sure} each"
     lower_side = good is (decision.outcome is Outcome.HELD)
@@ -125,8 +147,8 @@ def undecided(decision: Decision, window: WindowEvidence, thing: str = "request"
         )
     if decision.lower > decision.allowed:
         parts.append(
-            f"it looks violated, but that is only said with {confidence(decision.alpha_violated)} confidence, so that a whole "
-            f"run shows a false alarm in at most {percent(ALPHA_RUN)} of all cases"
+            f"it looks violated, but that is only said with {confidence(decision.alpha_violated)} confidence, so that false alarms "
+            "stay rare in a whole run"
         )
     return "; ".join(parts)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
-from chaos.claims.claim import Claim, Judgement, Levels, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, written
 from chaos.claims.explanation import counted
 from chaos.claims.retries import CALLER_SIDE, ENOUGH
 from chaos.claims.subjects import EdgeSubject
@@ -35,8 +35,8 @@ class SpaceRetries(Claim[EdgeSubject]):
         self.seconds = units.duration(at_least, name="at_least").total_seconds()
         self.text = written("to_space_retries", at_least=at_least)
 
-    def planned(self, outlook: Outlook) -> int:
-        return ENOUGH
+    def planned(self, outlook: Outlook) -> Plan:
+        return Plan(requests=ENOUGH, provided="every call is retried")
 
     def refusal(self, subject: EdgeSubject) -> str:
         return CALLER_SIDE if subject.side is Side.CALLER else ""

@@ -17,7 +17,7 @@ from chaos.model.calls import Call
 from chaos.model.injection import InjectionRecord, Side
 from chaos.model.samples import Samples
 from chaos.model.verdict import Ledger
-from chaos.model.window import EdgeEvidence, Window, WindowEvidence, is_bad, latencies
+from chaos.model.window import EdgeEvidence, Outlook, Window, WindowEvidence, is_bad, latencies
 
 _ANSWER: Final = ("status", "grpc", "error")
 """The columns that say whether a request is bad."""
@@ -32,6 +32,10 @@ class Flowing(Protocol):
     @property
     def ledger(self) -> Ledger:
         """Where verdicts on it are written down."""
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known before claims on it are watched."""
 
     @property
     def steady(self) -> WindowEvidence | None:

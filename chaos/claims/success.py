@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import replace
 
 from chaos.claims import shares
-from chaos.claims.claim import Claim, Judgement, Levels, Vacuity, unless, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, Vacuity, unless, written
 from chaos.claims.explanation import per_second, timeline
 from chaos.claims.naive import cannot_fail
 from chaos.claims.subjects import WindowSubject, failures
@@ -33,8 +34,8 @@ class Succeed(Claim[WindowSubject]):
         self.burst = burst_length(burst)
         self.text = written("to_succeed", at_least=at_least, ok=unless((), tuple(ok)), burst=unless(1, burst))
 
-    def planned(self, outlook: Outlook) -> int:
-        return shares.planned(self.allowed, SHARE_LOOKS, outlook)
+    def planned(self, outlook: Outlook) -> Plan:
+        return _planned(self.allowed, outlook, self.ok, self.burst)
 
     def vacuity(self, subject: WindowSubject) -> Vacuity:
         return cannot_fail(subject, self.allowed, self.ok)
@@ -54,10 +55,10 @@ class Sustain(Claim[WindowSubject]):
         self.burst = burst_length(burst)
         self.text = written("to_sustain", rate=rate, ok=unless((), tuple(ok)), burst=unless(1, burst))
 
-    def planned(self, outlook: Outlook) -> int | None:
+    def planned(self, outlook: Outlook) -> Plan:
         if outlook.rate is None or self.rate > outlook.rate:
-            return None
-        return shares.planned(max(0.0, allowed_bad_share(self.rate / outlook.rate)), SHARE_LOOKS, outlook)
+            return Plan()
+        return _planned(max(0.0, allowed_bad_share(self.rate / outlook.rate)), outlook, self.ok, self.burst)
 
     def refusal(self, subject: WindowSubject) -> str:
         offered = subject.window.offered
@@ -75,6 +76,12 @@ class Sustain(Claim[WindowSubject]):
 
     def _allowed(self, subject: WindowSubject) -> float:
         return max(0.0, allowed_bad_share(self.rate / subject.window.offered))
+
+
+def _planned(allowed: float, outlook: Outlook, ok: frozenset[int], burst: float) -> Plan:
+    before = failures(WindowSubject(outlook.steady).requests, ok) if outlook.steady else b""
+    plan = shares.planned(allowed, SHARE_LOOKS, outlook, before=before, burst=burst)
+    return replace(plan, good_for=longest_burst(plan.requests, allowed)) if plan.requests and allowed else plan
 
 
 def _judged(

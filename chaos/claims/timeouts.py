@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from chaos.claims import shares
-from chaos.claims.claim import Claim, Judgement, Levels, Vacuity, written
+from chaos.claims.claim import Claim, Judgement, Levels, Plan, Vacuity, written
 from chaos.claims.explanation import counted, percent, timeline
 from chaos.claims.subjects import EdgeSubject
 from chaos.model import units
@@ -45,7 +45,7 @@ class TimeOutWithin(Claim[EdgeSubject]):
         """Seconds: 1.1 d + 50 ms."""
         return round(_FACTOR * self.seconds + _MARGIN, 9)  # 1.1 x 3.5 + 0.05 is 3.9000000000000004
 
-    def planned(self, outlook: Outlook) -> int:
+    def planned(self, outlook: Outlook) -> Plan:
         return shares.planned(self.allowed, SHARE_LOOKS, outlook)
 
     def vacuity(self, subject: EdgeSubject) -> Vacuity:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from chaos.errors import Inconclusive, Violated
 from chaos.model.outcome import Outcome
+from chaos.model.standards import Standards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class Ledger:
     """
 
     experiments: int = 1
+    standards: Standards = field(default_factory=Standards)
     verdicts: list[Verdict] = field(default_factory=list)
     soft: list[Verdict] = field(default_factory=list)
     """Verdicts of `expect(..., soft=True)` that did not hold: raised together after the call phase."""

@@ -161,6 +161,8 @@ class Outlook:
     """Its claims are looked at while requests arrive, and it ends when all of them are decided."""
     tell: Callable[[str], None]
     """Says something to whoever waits for the window."""
+    false_held: float = 0.05
+    """Chance of a false "held" that its claims may take."""
 
 
 class Count(int):

@@ -23,6 +23,7 @@ from chaos.mesh.port import Mesh
 from chaos.model.events import Event, RunFinished, RunStarted
 from chaos.model.inventory import Service
 from chaos.model.marks import Mark
+from chaos.model.standards import Standards
 from chaos.model.topology import Topology
 from chaos.model.verdict import Ledger
 from chaos.run import watchdog
@@ -49,6 +50,8 @@ class RunOptions:
     """xdist's worker id; empty for a session of one process."""
     experiments: int = 1
     """K of the error budget: experiments selected in the whole run."""
+    standards: Standards = field(default_factory=Standards)
+    """By which its claims are judged."""
     lease_timeout: float = 0.0
     """Seconds to wait for the first callee while another run has it."""
     tells_progress: bool = False
@@ -113,7 +116,12 @@ class Run:
 
     # -- for experiments
     def experiment(self, name: str) -> Experiment:
-        return Experiment(self, name, next(self._experiment_numbers), Ledger(experiments=self._options.experiments))
+        return Experiment(
+            self,
+            name,
+            next(self._experiment_numbers),
+            Ledger(experiments=self._options.experiments, standards=self._options.standards),
+        )
 
     def spawned(self, group: int, what: str = "load generator") -> None:
         """A child process was started: journalled, so that it is ended when we cannot."""

@@ -209,6 +209,18 @@ class Traffic:
         return self._experiment.ledger
 
     @property
+    def outlook(self) -> Outlook:
+        """What is known before claims on it are watched."""
+        experiment, model = self._experiment, self._plan.model
+        return Outlook(
+            rate=model.rate if isinstance(model, OpenModel) else None,
+            steady=self.steady,
+            looked_at=True,
+            false_held=experiment.ledger.standards.false_held,
+            tell=lambda text: experiment.emit(Noted(experiment=experiment.name, text=text)),
+        )
+
+    @property
     def steady(self) -> WindowEvidence | None:
         """The last window before the first injection."""
         return self._gathering.steady if self._gathering else None
@@ -285,14 +297,8 @@ class Traffic:
         if self._stopped:
             raise ExperimentError(f"load on {self.target} has ended: take its windows inside its block")
         self._windows += 1
-        experiment, model = self._experiment, self._plan.model
-        window = Window(f"window {self._windows} of {self.target}", experiment.ledger)
-        window.outlook = Outlook(
-            rate=model.rate if isinstance(model, OpenModel) else None,
-            steady=self.steady,
-            looked_at=looked_at,
-            tell=lambda text: experiment.emit(Noted(experiment=experiment.name, text=text)),
-        )
+        window = Window(f"window {self._windows} of {self.target}", self._experiment.ledger)
+        window.outlook = replace(self.outlook, looked_at=looked_at)
         self._tally_before[window] = self._experiment.tally()
         return window
 

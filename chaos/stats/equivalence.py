@@ -85,7 +85,7 @@ def compare(
     )
 
 
-def planned_requests(reference: Arm, *, margins: Margins | None = None) -> int | None:
+def planned_requests(reference: Arm, *, margins: Margins | None = None, alpha_held: float = ALPHA_HELD) -> int | None:
     """Requests for each of two windows like `reference`, so that they are called not different nine times out of ten.
 
     None if no number is enough (the p95 is infinite, since too many requests have no response), or without requests.
@@ -94,7 +94,7 @@ def planned_requests(reference: Arm, *, margins: Margins | None = None) -> int |
     if not reference.requests or not len(reference.latencies):
         return None
     # An estimate falls up to z(1 - power) standard errors on the wrong side, and its limit z(alpha) further.
-    alpha = special.normal_tail(special.z(ALPHA_HELD) + special.z(1 - _POWER))
+    alpha = special.normal_tail(special.z(alpha_held) + special.z(1 - _POWER))
     share_effect = max(reference.share_design_effect, _ESTIMATED_EFFECT) if reference.bad else reference.share_design_effect
     latency_effect = max(reference.latency_design_effect, _ESTIMATED_EFFECT)
 

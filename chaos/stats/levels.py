@@ -9,22 +9,20 @@ from __future__ import annotations
 from typing import Final
 
 from chaos.errors import InvalidValue
+from chaos.model.standards import Standards
 
-ALPHA_HELD: Final = 0.05
-"""Level of a false "held", of each claim."""
+ALPHA_HELD: Final = Standards().false_held
+"""Level of a false "held", of each claim; also that of each one-sided bound that is printed."""
 
-ALPHA_RUN: Final = 0.05
+ALPHA_RUN: Final = Standards().false_violated
 """Level of any false "violated" in a whole run."""
 
-ALPHA_SHOWN: Final = 0.05
-"""Level of each one-sided bound that is printed: "at least 99.25 % with 95 % confidence"."""
 
-
-def alpha_violated(*, experiments: int, claim: int) -> float:
+def alpha_violated(*, experiments: int, claim: int, run: float = ALPHA_RUN) -> float:
     """Level of a false "violated" of claim number `claim` (from 1) in one of `experiments` selected experiments.
 
     1/(j (j+1)) adds up to 1 over all j, so the number of claims of an experiment need not be known beforehand.
     """
     if experiments < 1 or claim < 1:
         raise InvalidValue(f"experiments is {experiments} and claim is {claim}: both are counted from 1")
-    return ALPHA_RUN / (experiments * claim * (claim + 1))
+    return run / (experiments * claim * (claim + 1))

@@ -10,10 +10,9 @@ import math
 from itertools import count
 from typing import Final
 
-from chaos.errors import InvalidValue
 from chaos.stats import special
 from chaos.stats.levels import ALPHA_HELD
-from chaos.stats.shares import REQUESTS_FOR_ALL, check_allowed, requests_for
+from chaos.stats.shares import REQUESTS_FOR_ALL, check_allowed, check_expected, requests_for
 
 POWER: Final = 0.9
 """How often a system that is as good as expected is to be called so."""
@@ -32,14 +31,13 @@ def planned_requests(
     59 for 95 %, 299 for 99 %, 2,995 for 99.9 % and no failures. Raises InvalidValue unless `expected` is below `allowed`.
     """
     check_allowed(allowed)
+    check_expected(expected, allowed)
     if allowed == 0:
         independent = REQUESTS_FOR_ALL
     elif expected == 0:
         independent = math.ceil(math.log(alpha_held) / math.log1p(-allowed))
-    elif 0 < expected < allowed:
-        independent = _with_failures(allowed, expected, power, alpha_held)
     else:
-        raise InvalidValue(f"a bad share of {expected:g} is expected and {allowed:g} allowed: no load can show that it holds")
+        independent = _with_failures(allowed, expected, power, alpha_held)
     return math.ceil(independent * design_effect)
 
 

@@ -18,7 +18,15 @@ from chaos.model.outcome import Outcome
 from chaos.stats.dependence import latency_design_effect, running_share_design_effect
 from chaos.stats.levels import ALPHA_HELD
 from chaos.stats.quantiles import Latencies
-from chaos.stats.shares import FEWEST_EFFECTIVE, REQUESTS_FOR_ALL, check_allowed, check_burst, outcome_for_all, worst_case
+from chaos.stats.shares import (
+    FEWEST_EFFECTIVE,
+    REQUESTS_FOR_ALL,
+    check_allowed,
+    check_burst,
+    check_expected,
+    outcome_for_all,
+    worst_case,
+)
 
 Grid = Sequence[tuple[float, float]]
 """Alternatives to the allowed share: (weight, odds of a bad request)."""
@@ -198,19 +206,25 @@ class LatencyWatch(Watch):
         return _Counts(latencies.above(self._bound) - missing, len(latencies), missing, self._design_effect, enough)
 
 
-def planned_looks(allowed: float, schedule: Schedule, *, alpha_held: float = ALPHA_HELD) -> int:
-    """Requests at the look that decides for a claim if none is bad: 69 for 95 %, 367 for 99 %, 3,669 for 99.9 %."""
+def planned_looks(
+    allowed: float, schedule: Schedule, *, expected: float = 0.0, design_effect: float = 1.0, alpha_held: float = ALPHA_HELD
+) -> int:
+    """Requests at the look that decides for a claim if the bad share is `expected`: 69 for 95 %, 367 for 99 %, 3,669 for 99.9 %.
+
+    Raises InvalidValue unless `expected` is 0 or below `allowed`.
+    """
     check_allowed(allowed)
+    check_expected(expected, allowed)
     due = schedule.first
-    while not _decides(due, allowed, alpha_held):
+    while not _decides(due / design_effect, expected, allowed, alpha_held):
         due = schedule.after(due)
     return due
 
 
-def _decides(requests: int, allowed: float, alpha_held: float) -> bool:
+def _decides(requests: float, expected: float, allowed: float, alpha_held: float) -> bool:
     if allowed == 0:
         return requests >= REQUESTS_FOR_ALL
-    return log_e(low_grid(allowed), 0, requests, allowed) >= -math.log(alpha_held)
+    return log_e(low_grid(allowed), expected * requests, requests, allowed) >= -math.log(alpha_held)
 
 
 def low_grid(allowed: float) -> Grid:

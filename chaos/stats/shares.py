@@ -16,7 +16,7 @@ from chaos.errors import InvalidValue
 from chaos.model.outcome import Outcome
 from chaos.stats import special
 from chaos.stats.dependence import latency_design_effect, share_design_effect
-from chaos.stats.levels import ALPHA_HELD, ALPHA_SHOWN
+from chaos.stats.levels import ALPHA_HELD
 from chaos.stats.quantiles import Latencies
 
 REQUESTS_FOR_ALL: Final = 299
@@ -64,14 +64,19 @@ class ShareDecision:
         return self.requests / self.design_effect
 
     @property
+    def alpha_shown(self) -> float:
+        """Level of each bound that is printed. A guard's claim, which is never held, has the usual one."""
+        return self.alpha_held or ALPHA_HELD
+
+    @property
     def lower(self) -> float:
-        """Lower bound of the bad share, one-sided at `ALPHA_SHOWN`, missing requests taken for good."""
-        return special.lower_bound(self.effective_bad, self._effective_total, ALPHA_SHOWN)
+        """Lower bound of the bad share, one-sided at `alpha_shown`, missing requests taken for good."""
+        return special.lower_bound(self.effective_bad, self._effective_total, self.alpha_shown)
 
     @property
     def upper(self) -> float:
-        """Upper bound of the bad share, one-sided at `ALPHA_SHOWN`, missing requests taken for bad."""
-        return special.upper_bound((self.bad + self.missing) / self.design_effect, self._effective_total, ALPHA_SHOWN)
+        """Upper bound of the bad share, one-sided at `alpha_shown`, missing requests taken for bad."""
+        return special.upper_bound((self.bad + self.missing) / self.design_effect, self._effective_total, self.alpha_shown)
 
     @property
     def needed(self) -> int | None:
@@ -225,6 +230,12 @@ def check_allowed(allowed: float) -> None:
     """Raises InvalidValue unless `allowed` is a bad share that a claim can allow."""
     if not 0 <= allowed < 1:
         raise InvalidValue(f"the bad share allowed is {allowed}: it lies between 0 (a claim of 100 %) and 1, which is excluded")
+
+
+def check_expected(expected: float, allowed: float) -> None:
+    """Raises InvalidValue unless a claim that allows one share can be shown where the other is to be expected."""
+    if expected and not 0 < expected < allowed:
+        raise InvalidValue(f"a bad share of {expected:g} is expected and {allowed:g} allowed: no load can show that it holds")
 
 
 def check_burst(burst: float) -> None:

@@ -22,7 +22,7 @@ from chaos.model.fault import Fault
 from chaos.model.injection import InjectionRecord, InjectionRequest, Side
 from chaos.model.samples import Response, Samples, Tables
 from chaos.model.verdict import Ledger
-from chaos.model.window import EdgeEvidence, Kind, Proof, Window, WindowEvidence
+from chaos.model.window import EdgeEvidence, Kind, Outlook, Proof, Window, WindowEvidence
 
 T = TypeVar("T")
 Each: TypeAlias = T | Callable[[int], T]
@@ -260,6 +260,10 @@ class Flowed:
         self.guards: list[Guardian] = []
         self._fault = fault
         self._after = after
+
+    @property
+    def outlook(self) -> Outlook:
+        return Outlook(rate=None, steady=self.steady, looked_at=True, tell=lambda _: None)
 
     def between(self, start: int, end: int) -> Window:
         found = self._after.between(start, end)

@@ -13,12 +13,24 @@ import pytest
 from _pytest.pathlib import bestrelpath
 
 if TYPE_CHECKING:
+    from chaos.model.standards import Standards
     from chaos.model.topology import Choice
 
 MESH, TOPOLOGY, REPORT = "chaos_mesh", "chaos_topology", "chaos_report"
 TARGET, CONTEXT, NAMESPACE, KUBECONFIG = "chaos_target", "chaos_context", "chaos_namespace", "chaos_kubeconfig"
 PRODUCTION = "chaos_production"
 LEASE_TIMEOUT = "chaos_lease_timeout"
+PREFIX = "chaos_"
+STANDARDS = (
+    "false_held",
+    "false_violated",
+    "at_least",
+    "success_margin",
+    "latency_margin",
+    "never_retried",
+    "recovered_for",
+)
+"""Those of `chaos.model.standards`, which is not imported by a session without experiments."""
 DEFAULT_MESH = "local"
 DEFAULT_LEASE_TIMEOUT = "30s"
 """More than a lease of a run that died holds."""
@@ -82,6 +94,8 @@ def add(parser: pytest.Parser) -> None:
     parser.addini(NAMESPACE, "default of --chaos-namespace")
     parser.addini(LEASE_TIMEOUT, "default of --chaos-lease-timeout")
     parser.addini(KUBECONFIG, "default of --chaos-kubeconfig, relative to this file")
+    for name in STANDARDS:
+        parser.addini(f"{PREFIX}{name}", f"by which claims are judged: {name.replace('_', ' ')} (docs/reference/options.md)")
 
 
 def mesh(config: pytest.Config) -> str:
@@ -112,6 +126,13 @@ def lease_timeout(config: pytest.Config) -> float:
 
     given = config.getoption(LEASE_TIMEOUT) or config.getini(LEASE_TIMEOUT) or DEFAULT_LEASE_TIMEOUT
     return 0.0 if str(given) == "0" else units.duration(str(given), name="--chaos-lease-timeout").total_seconds()
+
+
+def standards(config: pytest.Config) -> Standards:
+    """By which claims are judged. Raises InvalidValue."""
+    from chaos.model.standards import Standards
+
+    return Standards.of({name: str(config.getini(f"{PREFIX}{name}")) for name in STANDARDS}, prefix=PREFIX)
 
 
 def topology(config: pytest.Config) -> Path | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from chaos.model.topology import Topology
     from chaos.run.experiment import Experiment
 
+T = TypeVar("T")
 UNDO_FAILED: Final = 16
 """Exit status of a session that could not undo: over every other."""
 TERMINATED: Final = 128 + signal.SIGTERM
@@ -88,9 +89,10 @@ def _opener(config: pytest.Config, topology: Topology) -> Callable[[RunOptions],
     return opener
 
 
-def _lease_timeout(config: pytest.Config) -> float:
+def _said(read: Callable[[pytest.Config], T], config: pytest.Config) -> T:
+    """An option or ini value; what it should be, if it is none."""
     try:
-        return options.lease_timeout(config)
+        return read(config)
     except ChaosError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -103,7 +105,8 @@ class Session:
         self._topology = topology
         self._opener = opener
         self._experiments = experiments
-        self._lease_timeout = _lease_timeout(config)
+        self._lease_timeout = _said(options.lease_timeout, config)
+        self._standards = _said(options.standards, config)
         self._given: dict[str, str] = getattr(config, "workerinput", {}).get("chaos", {})
         """What xdist's controller decided for all of its workers."""
         self._id = self._given.get("run") or new_id()
@@ -139,6 +142,7 @@ class Session:
                     folder=self.folder,
                     worker=self._worker,
                     experiments=self._experiments,
+                    standards=self._standards,
                     lease_timeout=self._lease_timeout,
                     tells_progress=len(self._listeners) > 1,
                     listeners=(self._emit,),

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from pytest_chaos import options
+
+from chaos.model.standards import Standards
 
 HELD = """
 def test_held(faulted):
@@ -229,3 +232,32 @@ def test_an_expected_failure_of_the_test_is_no_weakness_of_the_system(shop, proj
     shop("@pytest.mark.xfail\n" + BROKEN.lstrip())
 
     assert outcomes(project) == {"test_broken": "expected failure"}
+
+
+def test_standards_are_set_in_the_ini_file(shop, project, pytester):
+    """100 requests are enough for 95 %, and for nobody who wants to be wrong once in 500 times."""
+    steady = """
+def test_steady(load):
+    with load("/", rate="20/s") as traffic:
+        expect(traffic.window("5s")).to_succeed()
+"""
+    pytester.makeini("[pytest]\nchaos_at_least = 95%\n")
+    assert shop(steady).ret == 0
+    pytester.makeini("[pytest]\nchaos_at_least = 95%\nchaos_false_held = 0.2%\n")
+    result = shop(steady)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*with 99.8 % confidence*", "*too few*"])
+
+
+def test_a_standard_that_is_none_is_refused_before_the_first_experiment(shop, pytester):
+    pytester.makeini("[pytest]\nchaos_false_held = 5\n")
+
+    result = shop(HELD)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(['*chaos_false_held is "5": write it with a percent sign*'])
+
+
+def test_all_standards_can_be_set():
+    assert set(options.STANDARDS) == set(Standards.__slots__)

@@ -40,6 +40,7 @@ FOR_CLAIMS = {
     "name",
     "side",
     "when_closed",
+    "within",
     "window",
     "edge",
 }

@@ -14,6 +14,7 @@ from chaos.model.fault import delay
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
 from chaos.model.samples import Samples
+from chaos.model.standards import Standards
 from chaos.model.verdict import Ledger
 from chaos.model.window import Window, WindowEvidence
 from chaos.stats.equivalence import Margins
@@ -264,7 +265,7 @@ class TestMargins:
         ids=str,
     )
     def test_replace_the_default(self, by, expected: Margins):
-        found = margins(by)
+        found = margins(by, Standards())
 
         assert (found.share, found.ratio, found.small, found.difference) == pytest.approx(
             (expected.share, expected.ratio, expected.small, expected.difference)
@@ -288,7 +289,7 @@ class TestMargins:
     )
     def test_that_are_none_are_refused(self, by, message: str):
         with pytest.raises(InvalidValue, match=message):
-            margins(by)
+            margins(by, Standards())
 
 
 class TestMessages:

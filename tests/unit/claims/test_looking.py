@@ -251,7 +251,12 @@ class TestWhatIsSaidBefore:
     def test_the_requests_and_the_time_they_take(self, looked_at: Window, said: list[str]):
         expect(looked_at).to_succeed("99%")
 
-        assert said == ['window 2: to_succeed(at_least="99%") needs 367 requests if nothing is bad: 3.67 s at 100/s']
+        assert said == [
+            (
+                'window 2: to_succeed(at_least="99%") needs 367 requests if nothing is bad: 3.67 s at 100/s; '
+                "good for failures that come singly"
+            )
+        ]
 
     def test_fewer_where_nobody_looks(self, said: list[str]):
         recorded = Window("window 2", Ledger())
@@ -261,7 +266,9 @@ class TestWhatIsSaidBefore:
 
         assert isinstance(pending, Pending)
         assert pending.planned == 299
-        assert said == ['window 2: to_succeed(at_least="99%") needs 299 requests if nothing is bad']
+        assert said == [
+            'window 2: to_succeed(at_least="99%") needs 299 requests if nothing is bad; good for failures that come singly'
+        ]
 
     def test_more_where_latencies_hang_together(self, said: list[str]):
         def waves(i: int) -> float:
@@ -276,6 +283,51 @@ class TestWhatIsSaidBefore:
         assert isinstance(pending, Pending)
         assert pending.planned
         assert pending.planned > 59
+
+    @pytest.mark.parametrize(("looks", "count"), [(False, 773), (True, 874)])
+    def test_more_where_some_fail_in_steady(self, said: list[str], spaced, looks: bool, count: int):
+        failing = spaced(2, 1000)
+        steady = window(requests(1000, status=lambda i: 503 if i in failing else 200), kind="steady")
+        opened = Window("window 2", Ledger())
+        opened.outlook = Outlook(rate=100, steady=steady, looked_at=looks, tell=said.append)
+
+        pending = expect(opened).to_succeed("99%")
+
+        assert isinstance(pending, Pending)
+        assert pending.planned == count
+        assert said[0].startswith(f'window 2: to_succeed(at_least="99%") needs {count} requests if 0.2 % stay bad, as in steady: ')
+
+    def test_none_where_too_many_fail_in_steady(self, said: list[str], spaced):
+        failing = spaced(2, 100)
+        steady = window(requests(100, status=lambda i: 503 if i in failing else 200), kind="steady")
+        opened = Window("window 2", Ledger())
+        opened.outlook = Outlook(rate=100, steady=steady, looked_at=False, tell=said.append)
+
+        pending = expect(opened).to_succeed("99%")
+
+        assert isinstance(pending, Pending)
+        assert pending.planned is None
+        assert said == [
+            (
+                'window 2: to_succeed(at_least="99%"): as in steady (2 of 100 requests bad), where 1 % may be, no number of requests '
+                "would show that it holds"
+            )
+        ]
+
+    def test_the_burst_that_is_declared_multiplies_it(self, said: list[str]):
+        recorded = Window("window 2", Ledger())
+        recorded.outlook = Outlook(rate=100, steady=None, looked_at=False, tell=said.append)
+
+        pending = expect(recorded).to_succeed("99%", burst=5)
+
+        assert isinstance(pending, Pending)
+        assert pending.planned == math.ceil(299 * 13.5)
+        assert said == [
+            (
+                'window 2: to_succeed(at_least="99%", burst=5) needs 4037 requests if nothing is bad, 14 times what independent ones '
+                "would take: 40.4 s at 100/s; good for failures that come up to 8.07 in a row"
+            )
+        ]
 
     def test_more_than_is_offered_is_not_planned(self, looked_at: Window):
         pending = expect(looked_at).to_sustain("120/s")

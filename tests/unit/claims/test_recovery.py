@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaos.claims.expect import TrafficClaims, expect
-from chaos.claims.recovery import HOLD, Recover, recovery_time, retry_load
+from chaos.claims.recovery import Recover, recovery_time, retry_load
 from chaos.claims.subjects import WindowSubject
 from chaos.errors import ExperimentError, InvalidValue, Violated
 from chaos.model.fault import abort
@@ -88,7 +88,7 @@ def test_the_verdict_is_on_a_window_from_within_on():
     verdict = verdict_on(Flowed(before(), under(), after()))
 
     assert verdict.subject == "window 3 (recovery) of /productpage"
-    assert verdict.requests == HOLD * 100
+    assert verdict.requests == 10 * 100
     assert verdict.claim == 'to_recover(within="5s", after=injection)'
 
 

@@ -33,7 +33,10 @@ def test_it_ends_when_its_claims_are_decided(shop: Shop, experiment: Experiment,
     with traffic, traffic.until_decided(max="60s") as window:
         pending = expect(window).to_succeed("99%")
         assert [e.text for e in shop.events if isinstance(e, Noted)] == [
-            'window 1 of /: to_succeed(at_least="99%") needs 367 requests if nothing is bad: 3.67 s at 100/s'
+            (
+                'window 1 of /: to_succeed(at_least="99%") needs 367 requests if nothing is bad: 3.67 s at 100/s; '
+                "good for failures that come singly"
+            )
         ]
 
     assert isinstance(pending, Pending)

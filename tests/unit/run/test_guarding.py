@@ -7,7 +7,7 @@ import pytest
 from chaos import clock
 from chaos.claims.expect import expect
 from chaos.errors import Aborted, InvalidValue, Violated
-from chaos.model.events import InjectionGone
+from chaos.model.events import InjectionGone, Noted
 from chaos.model.fault import abort, delay
 from chaos.model.outcome import Outcome
 from chaos.model.window import Window
@@ -18,6 +18,7 @@ from chaos.run.view import Load
 from tests.unit.run.conftest import Shop
 
 EDGE = "-> front"
+EDGE_BACK = "front -> back"
 
 
 @pytest.fixture
@@ -45,6 +46,28 @@ def test_a_violation_ends_the_fault_and_is_what_the_experiment_comes_to(
     assert injection.record.withdrawn - injection.record.proven < 5 * clock.NS
     [gone] = [event for event in shop.events if isinstance(event, InjectionGone)]
     assert gone.aborted.startswith('the guard to_succeed(at_least="99%") on / is violated: 0 % succeeded')
+    experiment.finish()
+
+
+def test_what_a_guard_needs_is_said_before(shop: Shop, experiment: Experiment, traffic: Traffic) -> None:
+    with traffic:
+        expect(traffic, guard=True, soft=True).to_succeed("99%")
+
+    assert [event.text for event in shop.events if isinstance(event, Noted)] == [
+        (
+            'guard on /: to_succeed(at_least="99%") can end a fault from 50 requests under it on: 500 ms at 100/s; '
+            "to be held it needs 367 requests if nothing is bad"
+        )
+    ]
+    experiment.finish()
+
+
+def test_answers_are_guarded_too(experiment: Experiment, traffic: Traffic) -> None:
+    """front says sorry when back fails."""
+    with pytest.raises(Violated, match=r'to_return\(containing="ok", at_least="90%"\), guard: violated'), traffic:
+        expect(traffic, guard=True).to_return(containing="ok", at_least="90%")
+        with experiment.inject(abort(503), EDGE_BACK):
+            traffic.window("60s")
     experiment.finish()
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from chaos.errors import InvalidValue
-from chaos.stats.levels import ALPHA_HELD, ALPHA_SHOWN, alpha_violated
+from chaos.stats.levels import ALPHA_HELD, ALPHA_RUN, alpha_violated
 
 
 def test_held_and_shown_bounds_are_wrong_once_in_twenty_times() -> None:
-    assert (ALPHA_HELD, ALPHA_SHOWN) == (0.05, 0.05)
+    assert (ALPHA_HELD, ALPHA_RUN) == (0.05, 0.05)
 
 
 @pytest.mark.parametrize(("experiments", "claim", "level"), [(1, 1, 0.025), (1, 2, 0.05 / 6), (10, 1, 0.0025), (72, 3, 0.05 / 864)])
