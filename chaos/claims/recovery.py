@@ -33,7 +33,7 @@ _SECOND: Final = 1_000_000_000
 
 
 @runtime_checkable
-class Ended(Protocol):
+class Ended(Protocol):  # pragma: no mutate block
     """An injection that has ended (`chaos.run.injecting` makes them)."""
 
     record: InjectionRecord

@@ -24,7 +24,7 @@ _ANSWER: Final = ("status", "grpc", "error")
 
 
 @runtime_checkable
-class Flowing(Protocol):
+class Flowing(Protocol):  # pragma: no mutate block
     """Load that flows: what a claim on the time to come asks of it (`chaos.run.traffic` is one). Times are monotonic ns."""
 
     target: str
@@ -60,7 +60,7 @@ class Flowing(Protocol):
         """Look at it while faults are on, and end them when it gives a reason; settle it when the load ends."""
 
 
-class Guardian(Protocol):
+class Guardian(Protocol):  # pragma: no mutate block
     """A guard claim (`chaos.claims.guarding`)."""
 
     def look(self) -> str:

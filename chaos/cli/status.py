@@ -24,6 +24,8 @@ def status(context: str | None, namespace: tuple[str, ...], everywhere: bool, ku
         return
     _table(("RUN", "PID", "STATE", "MESH", "PROCESSES", "OBJECTS", "LEASES"), _rows(processes), "no run on this machine")
     for process in processes:
+        if process.silenced:
+            click.echo(f"run {process.run}: its faults are switched off by the runtime of {', '.join(process.silenced)}")
         if process.trouble:
             click.echo(f"run {process.run}: {process.trouble}")
     if of_cluster is None:

@@ -1,8 +1,9 @@
 """How does Envoy's fault filter learn what to do? Filters that obey one header, and the headers that carry a fault.
 
 The filters sit in the private path and are inert: they look at requests with `x-istio-chaos` of the right side only, and take
-what to do from `x-envoy-fault-*`. Percentages travel as a whole numerator of a million. Sources: envoy
-source/extensions/filters/http/fault/fault_filter.cc; measured on Envoy 1.40.
+what to do from `x-envoy-fault-*`. Percentages travel as a whole numerator of a million. A key of the proxy's runtime limits how
+many faults of a path may be active, delays, aborts and throttles alike: 0 is the last resort where no configuration reaches the
+proxy any more. Sources: envoy source/extensions/filters/http/fault/fault_filter.cc; measured on Envoy 1.40.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chaos.injection.names import FAULT_HEADERS, HEADER
+from chaos.injection.names import FAULT_HEADERS, HEADER, faults_key
 from chaos.model.fault import Fault
 from chaos.model.injection import Side
 
@@ -19,14 +20,14 @@ Json = dict[str, Any]
 _MILLION = {"numerator": 1_000_000, "denominator": "MILLION"}
 
 
-def caller_side() -> Json:
+def caller_side(path: str) -> Json:
     """Acts before the router, as a VirtualService fault does."""
-    return _filter({"prefix": "caller;"})
+    return _filter(path, {"prefix": "caller;"})
 
 
-def callee_side(replica: int) -> Json:
+def callee_side(path: str, replica: int) -> Json:
     """Acts on attempts at one replica: `callee:all;7`, or a list that has its index."""
-    return _filter({"safe_regex": {"regex": rf"callee:(all|([0-9,]*,)?{replica}(,[0-9,]*)?);.*"}})
+    return _filter(path, {"safe_regex": {"regex": rf"callee:(all|([0-9,]*,)?{replica}(,[0-9,]*)?);.*"}})
 
 
 def instruction(side: Side, replicas: int | None, numbers: Sequence[int]) -> str:
@@ -72,7 +73,7 @@ def _numerator(percent: float) -> str:
     return str(int(percent * 10_000))
 
 
-def _filter(match: Json) -> Json:
+def _filter(path: str, match: Json) -> Json:
     return {
         "name": "istio-chaos.fault",
         "typed_config": {
@@ -81,5 +82,6 @@ def _filter(match: Json) -> Json:
             "abort": {"header_abort": {}, "percentage": _MILLION},
             "delay": {"header_delay": {}, "percentage": _MILLION},
             "response_rate_limit": {"header_limit": {}, "percentage": _MILLION},
+            "max_active_faults_runtime": faults_key(path),
         },
     }

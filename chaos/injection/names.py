@@ -44,6 +44,11 @@ def path_name(run: str, number: int) -> str:
     return f"{PREFIX}.{run}.{number}"
 
 
+def faults_key(path: str) -> str:
+    """Of a proxy's runtime: at 0 the fault filters of a path, and no others, let everything pass."""
+    return f"{path}.max_active_faults"
+
+
 def object_name(path: str, part: str) -> str:
     """Kubernetes name of one of the two objects: `istio-chaos-<run>-<n>-stage`."""
     return f"{path.replace('.', '-')}-{part}"

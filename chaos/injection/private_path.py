@@ -324,7 +324,7 @@ def _call_listener(name: str, copied: Json, names: Mapping[str, str]) -> Json:
         _see_failures(host["retry_policy"])
     for route in host["routes"]:
         _to_private(route.get("route", {}), names)
-    manager = _manager(f"{name}.call", access_log(name, "call"), [caller_side(), *copied["filters"], _router()])
+    manager = _manager(f"{name}.call", access_log(name, "call"), [caller_side(name), *copied["filters"], _router()])
     manager["route_config"] = {"name": f"{name}.call", "virtual_hosts": [host]}
     return {"name": f"{name}.call", "internal_listener": {}, "filter_chains": [{"filters": [_network_filter(manager)]}]}
 
@@ -401,7 +401,7 @@ def _replica_chain(name: str, index: int, replica: str, cluster: str) -> Json:
     router = _router()
     # The policy's own router has counted the attempts. It costs the application x-envoy-expected-rq-timeout-ms.
     router["typed_config"]["suppress_envoy_headers"] = True
-    manager = _manager(f"{name}.attempt", access_log(name, "attempt", host=replica), [callee_side(index), router])
+    manager = _manager(f"{name}.attempt", access_log(name, "attempt", host=replica), [callee_side(name, index), router])
     manager["route_config"] = {
         "name": f"{name}.attempt",
         "virtual_hosts": [{"name": "attempt", "domains": ["*"], "routes": [route]}],

@@ -58,6 +58,11 @@ class AdminInterface(ABC):
         found: list[Mapping[str, Any]] = answer["stats"]
         return found
 
+    # -- its runtime
+    def set_runtime(self, key: str, value: str) -> None:
+        """In the layer of the admin interface, over all others, until the proxy ends; an empty value takes the key away."""
+        self.ask(f"/runtime_modify?{quote(key, safe='')}={quote(value, safe='')}", "POST")
+
     # -- what it holds
     def dump(self, kind: Kind, name_regex: str = "") -> list[Resource]:
         """The resources in force of one type, without the dump's wrapping; `name_regex` must match the whole name (RE2)."""

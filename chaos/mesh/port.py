@@ -154,6 +154,17 @@ class Remains(ABC):
     def delete(self, names: Sequence[tuple[str, str]]) -> None:
         """Remove by (namespace, name). What is not there is no error."""
 
+    @abstractmethod
+    def set_runtime(self, namespace: str, pod: str, key: str, value: str) -> None:
+        """Set a key of one proxy's runtime, which outlives everything but that proxy; an empty value takes the key away.
+
+        Nothing where there is no such pod any more: what its proxy held has gone with it.
+        """
+
+    @abstractmethod
+    def listens(self, namespace: str, pod: str, name_regex: str) -> bool:
+        """Does the proxy hold a listener whose name matches (RE2, full match)? Not, where there is no such pod any more."""
+
     def now(self) -> datetime:
         """By the clock that deadlines of objects are judged by."""
         return datetime.now(UTC)

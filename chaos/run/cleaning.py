@@ -6,6 +6,7 @@ staged part, with time between for the proxies to hear of it: a route to a clust
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,6 +78,23 @@ def remove(remains: Remains, keys: Collection[Key], *, run: str = "", patience: 
         if switches:
             clock.pause(SETTLES)
         _insist(lambda: _gone(remains, [*others, *_of(remains, run)]), deadline)
+
+
+def clear(remains: Remains, silenced: Sequence[tuple[str, str, str]], *, patience: float = 60.0) -> None:
+    """Take keys (namespace, pod, key) out of the runtime of proxies, once these hold nothing of the path any more.
+
+    Before that they are what keeps its faults off. Raises UndoFailed.
+    """
+    if silenced:
+        deadline = clock.Deadline.after(patience)
+        _insist(lambda: [each[:2] for each in silenced if not _cleared(remains, *each)], deadline)
+
+
+def _cleared(remains: Remains, namespace: str, pod: str, key: str) -> bool:
+    if remains.listens(namespace, pod, re.escape(key.rpartition(".")[0]) + r"\..*"):
+        return False
+    remains.set_runtime(namespace, pod, key, "")
+    return True
 
 
 def _of(remains: Remains, run: str) -> list[Key]:

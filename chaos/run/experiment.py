@@ -279,7 +279,7 @@ class Experiment:
 
     def _remove_paths(self) -> None:
         """Raises UndoFailed: what stays behind is inert, and still ours."""
-        undone(self._paths.remove, f"the private paths of {self.name} may still stand", self.undo_failed)
+        undone(self._paths.remove, lambda: f"the private paths of {self.name} may still stand", self.undo_failed)
 
     def _ends(self, edge: Edge) -> Ends:
         mesh = self._run.mesh

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from chaos import clock
-from chaos.errors import ExperimentError, UndoFailed
+from chaos.errors import ChaosError, ExperimentError, UndoFailed
 from chaos.injection.callers import Ends
 from chaos.injection.switch import Live
 from chaos.model.events import InjectionGone, InjectionProven
 from chaos.model.injection import InjectionRecord
-from chaos.run.paths import Paths
+from chaos.run.paths import LATE, Paths
 from chaos.run.shield import shielded
 
 if TYPE_CHECKING:
@@ -28,15 +29,26 @@ UNDO_WITHIN = 60.0
 """Seconds for which an undo is tried again before it counts as failed."""
 
 
-def undone(step: Callable[[], None], otherwise: str, failed: Callable[[UndoFailed], None]) -> None:
-    """Try an undo until it is proven. Raises UndoFailed, told to `failed` first, when it is not within `UNDO_WITHIN`."""
-    deadline = clock.Deadline.after(UNDO_WITHIN)
+def undone(
+    step: Callable[[], None],
+    otherwise: Callable[[], str],
+    failed: Callable[[UndoFailed], None],
+    *,
+    last_resort: Callable[[], None] = lambda: None,
+) -> None:
+    """Try an undo until it is proven; what still fails after `LATE` is helped by the last resort.
+
+    Raises UndoFailed, told to `failed` first, when it is not proven within `UNDO_WITHIN`; `otherwise` says what that means.
+    """
+    deadline, late = clock.Deadline.after(UNDO_WITHIN), clock.Deadline.after(LATE)
     for pause in clock.steps(0.1, most=5.0):
         try:
             step()
         except Exception as error:  # whatever it is: a fault that may be left on is worth another try
+            if late.passed:
+                last_resort()
             if deadline.passed:
-                loudest = UndoFailed(f"{otherwise}: {error}. Run `istio-chaos sweep`, and look at the proxies named")
+                loudest = UndoFailed(f"{otherwise()}: {error}. Run `istio-chaos sweep`, and look at the proxies named")
                 failed(loudest)
                 raise loudest from error
             clock.pause(min(pause, deadline.left))
@@ -53,6 +65,8 @@ class Injection:
         self._ends = ends
         self._live = Live(numbers=(record.number,), request=record.request, side=record.side)
         self.record = record
+        self._silenced: list[str] = []
+        """Pods where the last resort has switched it off."""
 
     # -- life
     def __enter__(self) -> Injection:
@@ -94,8 +108,7 @@ class Injection:
                 return
             if aborted and not self.record.aborted:
                 self.record = replace(self.record, aborted=aborted, guarded=guarded)
-            what = f"{self.record} may still be in force in {', '.join(self.record.callers)}"
-            undone(self._switch_off, what, self._experiment.undo_failed)
+            undone(self._switch_off, self._still_on, self._experiment.undo_failed, last_resort=self._silence)
             self.record = replace(self.record, gone=clock.now())
         self._experiment.emit(
             InjectionGone(
@@ -137,7 +150,25 @@ class Injection:
 
     def _switch_off(self) -> None:
         withdrawn = self._note(lambda now: replace(self.record, withdrawn=self.record.withdrawn or now))
-        self._paths.switch_off(self._ends, self._live, written=withdrawn)
+        self._paths.switch_off(self._ends, self._live, written=withdrawn, late=self._silence)
+
+    def _silence(self) -> None:
+        """The last resort, said once."""
+        if self._silenced:
+            return
+        with suppress(ChaosError):
+            self._silenced = self._paths.silence(self._ends)
+        if self._silenced:
+            self._experiment.note(
+                f"{self.record}: its end does not reach the proxies, so that their own runtime switched it off in "
+                f"{', '.join(self._silenced)} (the last resort)"
+            )
+
+    def _still_on(self) -> str:
+        loud = [pod for pod in self.record.callers if pod not in self._silenced]
+        if loud:
+            return f"{self.record} may still be in force in {', '.join(loud)}"
+        return f"{self.record} is switched off by the runtime of {', '.join(self._silenced)} alone, and still configured there"
 
     def _undo_after(self, failure: BaseException) -> None:
         """A failure of the body stays the failure; a failed undo is added to it, never put in its place."""

@@ -60,6 +60,14 @@ class Journal:
     def removed(self, objects: Sequence[tuple[str, str]]) -> None:
         self._write({"removed": [list(key) for key in objects]})
 
+    def silencing(self, proxies: Sequence[tuple[str, str, str]]) -> None:
+        """Keys (namespace, pod, key) are about to be set in the runtime of these proxies: they outlive everything."""
+        self._write({"silencing": [list(each) for each in proxies]})
+
+    def cleared(self, proxies: Sequence[tuple[str, str, str]]) -> None:
+        """These keys are taken away again."""
+        self._write({"cleared": [list(each) for each in proxies]})
+
     def close(self, *, clean: bool) -> None:
         """Everything was undone (`clean`): the journal goes. Otherwise it stays for the watchdog and the next run."""
         with self._lock:
@@ -87,6 +95,8 @@ class Left:
     """Process group -> start time of its leader, so that a reused number is never ended."""
     objects: list[tuple[str, str]] = field(default_factory=list)
     leases: list[tuple[str, str]] = field(default_factory=list)
+    silenced: list[tuple[str, str, str]] = field(default_factory=list)
+    """Keys (namespace, pod, key) in the runtime of proxies."""
     trouble: str = ""
     """Why whoever came after it could not undo everything."""
 
@@ -121,6 +131,10 @@ def _take(found: Left, entry: dict[str, Any]) -> None:
             found.groups[group] = started
         case {"writing": keys}:
             found.objects += [(namespace, name) for namespace, name in keys if (namespace, name) not in found.objects]
+        case {"silencing": keys}:
+            found.silenced += [(namespace, pod, key) for namespace, pod, key in keys]
+        case {"cleared": keys}:
+            found.silenced = [each for each in found.silenced if list(each) not in keys]
         case {"removed": keys}:
             gone = {(namespace, name) for namespace, name in keys}
             found.objects = [key for key in found.objects if key not in gone]

@@ -16,7 +16,7 @@ from typing import Any
 
 from chaos import clock
 from chaos.envoy.configuration import Configuration
-from chaos.errors import MeshFailure, Refused
+from chaos.errors import ChaosError, MeshFailure, Refused
 from chaos.injection import in_force, leading, names, objects
 from chaos.injection.callers import Callers, Ends
 from chaos.injection.private_path import PrivatePath, copy_source, private_path
@@ -26,6 +26,8 @@ from chaos.model.inventory import Pod, Service
 from chaos.model.marks import Mark
 from chaos.run.journal import Journal
 
+LATE = 5.0
+"""Seconds after which an undo that the proxies have not heard of is helped by the last resort."""
 IN_FORCE_WITHIN = 30.0
 """Seconds until proxies must hold what was written; usually milliseconds, on a cluster a second or two."""
 
@@ -74,6 +76,8 @@ class Paths:
         """Asked before every write that is no undo; raises where it may not be."""
         self._standing: dict[Key, _Standing] = {}
         self._journalled: set[tuple[str, str]] = set()
+        self._silenced: list[tuple[str, str, str]] = []
+        """What the last resort set: (namespace, pod, key)."""
         self._lock = threading.RLock()
 
     # -- what stands
@@ -128,8 +132,8 @@ class Paths:
                 self._mesh.check()
                 raise MeshFailure(f"{gone[0]} is gone, and was a caller when its private path was made")
 
-    def switch_off(self, ends: Ends, live: Live, *, written: Callable[[], None]) -> None:
-        """Idempotent. Returns when proven gone."""
+    def switch_off(self, ends: Ends, live: Live, *, written: Callable[[], None], late: Callable[[], None] = lambda: None) -> None:
+        """Idempotent. Returns when proven gone; `late` is called when that takes longer than `LATE`."""
         with self._lock:
             standing = [each for each in self._standing_on(ends) if live in [*each.live, *each.maybe]]
             if not standing:
@@ -138,7 +142,40 @@ class Paths:
                 each.maybe = [*each.maybe, live]
                 each.live = [other for other in each.live if other != live]
             written()
-            self._switch(standing)
+            self._switch(standing, late)
+            if self._silenced and not any(each.maybe for each in self._standing.values()):
+                self._give_voice()
+
+    def silence(self, ends: Ends) -> list[str]:
+        """The last resort: the proxies' own runtime switches the faults on an edge off, though no configuration reaches them.
+
+        Idempotent. Returns the pods where that could be done.
+        """
+        with self._lock:
+            wanted = [
+                (pod.namespace, pod.name, names.faults_key(each.path.name))
+                for each in self._standing_on(ends)
+                for pod in self._here(each.path)
+            ]
+            new = [each for each in wanted if each not in self._silenced]
+            if new:
+                self._journal.silencing(new)
+            done = [each for each in new if self._set_runtime(*each, "0")]
+            self._silenced += done
+            return [f"{pod}.{namespace}" for namespace, pod, _ in self._silenced]
+
+    def _give_voice(self) -> None:
+        """What was on is proven gone: faults may act again."""
+        silenced = [each for each in self._silenced if not self._set_runtime(*each, "")]
+        self._journal.cleared([each for each in self._silenced if each not in silenced])
+        self._silenced = silenced
+
+    def _set_runtime(self, namespace: str, pod: str, key: str, value: str) -> bool:
+        try:
+            self._mesh.set_runtime(namespace, pod, key, value)
+        except ChaosError:
+            return False
+        return True
 
     def remove(self) -> None:
         """Take every path away: the switch, then the staged part. Idempotent."""
@@ -150,6 +187,8 @@ class Paths:
             self._await(lambda: [lack for path in paths for lack in self._unswitched(path, None)])
             self._delete(paths, "stage")
             self._await(lambda: [lack for path in paths for lack in self._still_staged(path)])
+            if self._silenced:
+                self._give_voice()
             self._journal.removed(
                 [(p.callers.namespace, names.object_name(p.name, part)) for p in paths for part in ("switch", "stage")]
             )
@@ -216,11 +255,11 @@ class Paths:
                 )
         return first
 
-    def _switch(self, standing: Sequence[_Standing]) -> None:
+    def _switch(self, standing: Sequence[_Standing], late: Callable[[], None] = lambda: None) -> None:
         for each in standing:
             each.maybe = [*each.maybe, *each.live]
         self._write([objects.switch(each.path, self._mark, each.live, each.by) for each in standing])
-        self._await(lambda: [lack for each in standing for lack in self._unswitched(each.path, each.live)])
+        self._await(lambda: [lack for each in standing for lack in self._unswitched(each.path, each.live)], late=late)
         for each in standing:
             each.maybe = []
 
@@ -234,17 +273,21 @@ class Paths:
     def _delete(self, paths: Iterable[PrivatePath], part: str) -> None:
         self._mesh.delete([(path.callers.namespace, names.object_name(path.name, part)) for path in paths])
 
-    def _await(self, lacking: Callable[[], list[str]], *, refused: Callable[[], str] = str) -> None:
+    def _await(
+        self, lacking: Callable[[], list[str]], *, refused: Callable[[], str] = str, late: Callable[[], None] = lambda: None
+    ) -> None:
         """Until nothing is lacking. Raises MeshFailure that lists the proxies that lag, and at once what `refused` tells.
 
         What takes away is never cut short by a refusal: it may be of somebody else's, and the proof is the same.
         """
-        why = ""
+        why, in_time = "", clock.Deadline.after(LATE)
 
         def over() -> bool:
             nonlocal why
             if not lacking():
                 return True
+            if in_time.passed:
+                late()
             why = refused()
             return bool(why)
 

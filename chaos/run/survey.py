@@ -25,6 +25,8 @@ class Journalled:
     groups: int
     objects: tuple[str, ...]
     leases: tuple[str, ...]
+    silenced: tuple[str, ...]
+    """Pods in whose runtime the last resort holds its faults off."""
     journal: str
     trouble: str
     """Why it could not be undone yet."""
@@ -78,6 +80,7 @@ def _journalled(journal: Path, found: Left, alive: bool) -> Journalled:
         groups=len(found.groups),
         objects=tuple(f"{namespace}/{name}" for namespace, name in found.objects),
         leases=tuple(f"{namespace}/{name}" for namespace, name in found.leases),
+        silenced=tuple(dict.fromkeys(f"{namespace}/{pod}" for namespace, pod, _ in found.silenced)),
         journal=str(journal),
         trouble=found.trouble,
     )

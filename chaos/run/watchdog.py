@@ -22,7 +22,7 @@ from chaos import clock
 from chaos.errors import ChaosError, MeshFailure, UndoFailed
 from chaos.mesh.port import Lease, Remains
 from chaos.run import state
-from chaos.run.cleaning import remove
+from chaos.run.cleaning import clear, remove
 from chaos.run.ending import end_groups, stragglers
 from chaos.run.journal import Left, left, process_start, troubled
 
@@ -84,7 +84,7 @@ def undo(journal: Path, *, patience: float = PATIENCE, remains: Remains | None =
     with ThreadPoolExecutor(1) as pool:
         ending = pool.submit(_end, found)
         try:
-            if found.reach and (found.objects or found.leases):
+            if found.reach and (found.objects or found.leases or found.silenced):
                 _remove(found, remains, patience)
         except ChaosError as error:
             troubled(journal, str(error))
@@ -103,6 +103,7 @@ def _remove(found: Left, remains: Remains | None, patience: float) -> None:
 
         remains = meshes.remains(found.reach, patience=min(patience, CALL))
     remove(remains, found.objects, run=found.run, patience=patience)
+    clear(remains, found.silenced, patience=patience)
     for namespace, name in found.leases:
         remains.leases.release(Lease(namespace=namespace, name=name, holder=found.run, age=0.0, valid=0.0))
 

@@ -122,6 +122,16 @@ class FakeMesh(Mesh):
     def ours(self) -> Sequence[EnvoyFilter]:
         return tuple(self._ours.values())
 
+    def set_runtime(self, namespace: str, pod: str, key: str, value: str) -> None:
+        with self.system.lock:
+            self.system.advance()
+            if proxy := self._named(namespace, pod):
+                proxy.runtime[key] = value
+
+    def listens(self, namespace: str, pod: str, name_regex: str) -> bool:
+        proxy = self._named(namespace, pod)
+        return proxy is not None and bool(self.dump(proxy.pod, Resource.LISTENERS, name_regex))
+
     # -- what proxies wrote down
     def read_log(self, pod: Pod, offset: int) -> tuple[bytes, int]:
         with self.system.lock:
@@ -160,6 +170,10 @@ class FakeMesh(Mesh):
         world = self._world
         root = world.mesh.root_namespace
         return patches.apply(self._plain[pod.id], filters, world.proxy(pod.id), root_namespace=root, profile=world.profile)
+
+    def _named(self, namespace: str, pod: str) -> Proxy | None:
+        proxies = self.system.proxies.values()
+        return next((proxy for proxy in proxies if (proxy.pod.namespace, proxy.pod.name) == (namespace, pod)), None)
 
     def _proxy(self, pod: Pod) -> Proxy:
         try:

@@ -22,7 +22,7 @@ from chaos.envoy.configuration import Configuration
 from chaos.envoy.policy import Failure, RoutePolicy, edge_policy
 from chaos.errors import Unreachable
 from chaos.injection import fault_filter
-from chaos.injection.names import HEADER, is_ours
+from chaos.injection.names import HEADER, faults_key, is_ours
 from chaos.model.inventory import Pod, Service
 from chaos.testing import behaviour
 from chaos.testing.behaviour import Behaviours
@@ -69,6 +69,7 @@ class Proxy:
     pod: Pod
     configuration: Configuration
     written: bytearray = field(default_factory=bytearray)
+    runtime: dict[str, str] = field(default_factory=dict)
     turns: dict[str, Iterator[int]] = field(default_factory=lambda: defaultdict(itertools.count))
 
 
@@ -149,7 +150,8 @@ class System:
             self._end(caller, stream, answer, tries="attempts")
             return answer
         added = {h["header"]["key"]: h["header"]["value"] for h in ours["request_headers_to_add"]}
-        fault = _Fault(added.get(HEADER, ""), added)
+        silenced = caller.runtime.get(faults_key(ours["name"])) == "0"
+        fault = _NO_FAULT if silenced else _Fault(added.get(HEADER, ""), added)
         stream = self._stream(caller, asked, "call", private_path=ours["name"], chaos=fault.instruction or "-")
         stream["call"] = f"call-{stream['stream']}"
         self._write(caller, {**stream, "event": "DownstreamStart"})

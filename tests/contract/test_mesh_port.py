@@ -267,6 +267,26 @@ def test_a_pod_that_is_not_there_cannot_be_asked(subject: Subject) -> None:
             ask()
 
 
+# -- the runtime of a proxy
+def test_keys_of_a_runtime_are_set_and_taken_away(mesh: Mesh) -> None:
+    mesh.set_runtime("shop", "web", "istio-chaos.t.1.max_active_faults", "0")
+    mesh.set_runtime("shop", "web", "istio-chaos.t.1.max_active_faults", "")
+
+
+def test_a_pod_that_has_gone_took_its_runtime_and_its_listeners_along(mesh: Mesh) -> None:
+    mesh.set_runtime("shop", "wob", "istio-chaos.t.1.max_active_faults", "0")
+
+    assert not mesh.listens("shop", "wob", ".*")
+
+
+def test_listeners_are_known_by_their_whole_name(subject: Subject) -> None:
+    web = subject.pod("web")
+    name = subject.mesh.dump(web, Resource.LISTENERS, ".*")[0]["name"]
+
+    assert subject.mesh.listens(web.namespace, web.name, re.escape(name))
+    assert not subject.mesh.listens(web.namespace, web.name, re.escape(name[:-1]))
+
+
 # -- objects of ours
 def test_an_object_comes_into_force_at_the_proxies_it_selects_and_nowhere_else(
     subject: Subject, apply: Callable[..., None]

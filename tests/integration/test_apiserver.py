@@ -6,6 +6,7 @@ included, but for what others changed.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,8 @@ from chaos.mesh.cluster.kinds import ENVOY_FILTER, LEASE
 from chaos.mesh.cluster.mesh import ClusterMesh
 from chaos.mesh.port import Resource
 from chaos.model.topology import Allow, Choice, Target, Topology
+from chaos.run import paths
+from chaos.run.journal import left
 from chaos.run.run import Run
 from tests.apiserver.faults import Faults, in_front_of
 from tests.apiserver.istiod import DESTINATION_RULE, VIRTUAL_SERVICE
@@ -251,6 +255,44 @@ class _Undone:
 
     def close(self) -> None:
         self._injection.undo()
+
+
+# -- a control plane that is away
+def test_faults_end_by_the_runtime_of_their_proxies_while_istiod_is_away(
+    as_before: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects that are deleted change nothing then. The proxies' own switch does, and is taken back when istiod is there again."""
+    monkeypatch.setattr(paths, "LATE", 0.2)
+    with running(as_before, tmp_path) as run, experiment(run) as (inject, load, _):
+        with load("/", rate="50/s", timeout="5s") as traffic:
+            injection = inject(abort(503), "-> web", at="callee")
+            injection.__enter__()
+            try:
+                assert traffic.window("300ms").raw.error_share == 1
+                as_before.istiod.die()
+                with ThreadPoolExecutor(1) as pool:
+                    ended = pool.submit(injection.undo)
+                    comes(lambda: keys_in_runtimes(as_before))
+                    silenced = clock.now()
+                    comes(lambda: len(traffic.requests(silenced, clock.now())) >= 10)
+                    assert set(traffic.requests(silenced, clock.now())["status"]) == {200}
+                    assert not ended.done()
+                    as_before.istiod.revive()
+                    ended.result(PATIENCE)
+            finally:
+                as_before.istiod.revive()
+        assert injection.record.gone
+        assert keys_in_runtimes(as_before) == []
+        journal = left(run.journal.path)
+        assert journal.silenced == []
+    assert run.failed_undos == []
+
+
+def keys_in_runtimes(shop: World) -> list[str]:
+    """Of ours, at any proxy."""
+    pods = [pod for pod in shop.mesh.pods() if pod.proxy]
+    entries = [json.loads(shop.mesh._of(pod).admin.ask("/runtime"))["entries"] for pod in pods]
+    return [key for found in entries for key in found if key.startswith("istio-chaos.")]
 
 
 # -- two at once, and who may not

@@ -7,14 +7,16 @@ cut short: what is looked at here are counts and codes, which need no steady lat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from chaos import abort, clock, delay, expect, throttle
+from chaos import Window, abort, clock, delay, expect, throttle
 from chaos.errors import Aborted, ExperimentError, Inconclusive, LoadFailure, MeshFailure
+from chaos.injection.names import faults_key
+from chaos.model.fault import Fault
 from chaos.run import traffic
 from chaos.run.view import Inject, Load
 from tests.calling import Callee, expected
@@ -165,6 +167,40 @@ def test_a_throttled_body_takes_its_time(inject: Inject, load: Load) -> None:
     assert injection.record.side == "callee"
     assert window.errors == 0
     assert window.latency("p50") > 0.2
+
+
+@pytest.mark.parametrize("side", ["caller", "callee"])
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [
+        (abort(503), lambda window: window.errors > 0),
+        (delay("300ms"), lambda window: window.latency("p50") >= 0.3),
+        (throttle("1KiB/s"), lambda window: window.latency("p50") > 0.2),
+    ],
+    ids=["abort", "delay", "throttle"],
+)
+def test_the_runtime_of_a_proxy_switches_every_fault_off_and_on_again(
+    running: Running, inject: Inject, load: Load, fault: Fault, shown: Callable[[Window], bool], side: str
+) -> None:
+    """What the last resort relies on: one key limits active faults, those of this path alone."""
+    if fault.throttle and side == "caller":
+        side = "callee"  # there is no other
+    with (
+        load(url("plain"), rate="50/s") as traffic,
+        inject(fault, edge("plain"), at=side) as injection,
+        inject(fault, edge("retried"), at=side),
+        load(url("retried"), rate="50/s") as elsewhere,
+    ):
+        [path] = injection._paths.of(injection._ends)
+        pod, key = path.callers.pods[0], faults_key(path.name)
+        before = traffic.window("500ms").raw
+        running.run.mesh.set_runtime(pod.namespace, pod.name, key, "0")
+        silenced, others = traffic.window("500ms").raw, elsewhere.window("500ms").raw
+        running.run.mesh.set_runtime(pod.namespace, pod.name, key, "")
+        after = traffic.window("500ms").raw
+
+    assert [shown(window) for window in (before, silenced, after)] == [True, False, True]
+    assert shown(others) or not injection.record.request.fault.delay
 
 
 # ---------------------------------------------------------------------------------------------------------- several at once

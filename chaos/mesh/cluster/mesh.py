@@ -216,6 +216,12 @@ class ClusterMesh(Mesh):
     def ours(self) -> Sequence[EnvoyFilter]:
         return self._remains.ours()
 
+    def set_runtime(self, namespace: str, pod: str, key: str, value: str) -> None:
+        self._remains.set_runtime(namespace, pod, key, value)
+
+    def listens(self, namespace: str, pod: str, name_regex: str) -> bool:
+        return self._remains.listens(namespace, pod, name_regex)
+
     # ------------------------------------------------------------------------------------------ what proxies wrote down
     def writers(self) -> Sequence[Pod]:
         with self._lock:
@@ -430,7 +436,7 @@ class ClusterMesh(Mesh):
     def _proxy(self, pod: Pod) -> Proxy:
         self._there(pod)
         with self._proxies_lock:
-            return self._proxies.setdefault(pod.id, Proxy(self.client, pod))
+            return self._proxies.setdefault(pod.id, Proxy(self.client, pod.namespace, pod.name))
 
     def _follow(self) -> list[Pod]:
         """Follow the log of every pod that one of our objects selects; those pods."""

@@ -22,7 +22,6 @@ from chaos.mesh.cluster.client import Client
 from chaos.mesh.cluster.inventory import PROXY
 from chaos.mesh.cluster.tunnels import TunnelledHTTP, execute
 from chaos.mesh.port import Resource as Kind
-from chaos.model.inventory import Pod
 
 ADMIN_PORT: Final = 15000
 ANSWER_WITHIN: Final = 15.0
@@ -33,13 +32,14 @@ TRIES: Final = 3
 class Proxy(AdminInterface):
     """The admin interface of one pod's Envoy."""
 
-    def __init__(self, client: Client, pod: Pod) -> None:
-        self.proxy = f"the proxy of {pod.id}"
+    def __init__(self, client: Client, namespace: str, pod: str) -> None:
+        self.proxy = f"the proxy of {pod}.{namespace}"
         self._client = client
+        self._namespace = namespace
         self._pod = pod
         self._lock = threading.Lock()
         self._by_exec = False
-        self._connection = TunnelledHTTP(client, pod.namespace, pod.name, ADMIN_PORT, timeout=ANSWER_WITHIN)
+        self._connection = TunnelledHTTP(client, namespace, pod, ADMIN_PORT, timeout=ANSWER_WITHIN)
 
     def ask(self, path: str, method: str = "GET") -> bytes:
         with self._lock:
@@ -91,7 +91,7 @@ class Proxy(AdminInterface):
 
     def _executed(self, method: str, path: str) -> bytes:
         command = ["pilot-agent", "request", method, path]
-        return execute(self._client, self._pod.namespace, self._pod.name, PROXY, command, timeout=ANSWER_WITHIN)
+        return execute(self._client, self._namespace, self._pod, PROXY, command, timeout=ANSWER_WITHIN)
 
     # -- what it holds
     def configuration(self) -> Configuration:

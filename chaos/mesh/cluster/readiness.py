@@ -72,7 +72,7 @@ class Look:
         return list({(pod.namespace, pod.workload): pod for pod in self.pods if pod.proxy}.values())
 
     def proxy_of(self, pod: Pod) -> Proxy:
-        return Proxy(self.client, pod)
+        return Proxy(self.client, pod.namespace, pod.name)
 
 
 Check = Callable[[Look], Iterable[Finding]]

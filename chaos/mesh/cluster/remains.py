@@ -6,17 +6,20 @@ For who comes after a run: its watchdog, `istio-chaos sweep`, the reaper; and fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaos.errors import ChaosError, ConfigurationError, NotFound
 from chaos.injection.names import LABEL_RUN, STOP
 from chaos.mesh.cluster import kinds
 from chaos.mesh.cluster.client import PATIENCE, Client
 from chaos.mesh.cluster.leases import ClusterLeases
-from chaos.mesh.port import EnvoyFilter, Remains
+from chaos.mesh.port import EnvoyFilter, Remains, Resource
+
+if TYPE_CHECKING:
+    from chaos.mesh.cluster.proxies import Proxy
 
 
 class ClusterRemains(Remains):
@@ -61,6 +64,28 @@ class ClusterRemains(Remains):
             for other in failures[1:]:
                 failures[0].add_note(str(other))
             raise failures[0]
+
+    def set_runtime(self, namespace: str, pod: str, key: str, value: str) -> None:
+        with self._proxy(namespace, pod) as proxy:
+            if proxy:
+                proxy.set_runtime(key, value)
+
+    def listens(self, namespace: str, pod: str, name_regex: str) -> bool:
+        with self._proxy(namespace, pod) as proxy:
+            return bool(proxy and proxy.dump(Resource.LISTENERS, name_regex))
+
+    @contextmanager
+    def _proxy(self, namespace: str, pod: str) -> Iterator[Proxy | None]:
+        """None where the pod has gone."""
+        # Whoever comes after a run hardly ever asks a proxy, and is to be there at once.
+        from chaos.mesh.cluster.proxies import Proxy
+
+        there = self.client.items(kinds.POD, namespace, fields=f"metadata.name={pod}")
+        if not any(found["metadata"]["name"] == pod for found in there):
+            yield None
+            return
+        with closing(Proxy(self.client, namespace, pod)) as proxy:
+            yield proxy
 
     def stopped(self) -> str:
         for found in self._switches():

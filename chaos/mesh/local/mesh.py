@@ -259,6 +259,18 @@ class LocalMesh(Mesh):
         self._services = tuple(map(service_of, plan.world.services))
         self._pods = tuple(pod_of(instance.pod) for instance in plan.instances)
 
+    def set_runtime(self, namespace: str, pod: str, key: str, value: str) -> None:
+        if sidecar := self._named(namespace, pod):
+            sidecar.admin.set_runtime(key, value)
+
+    def listens(self, namespace: str, pod: str, name_regex: str) -> bool:
+        sidecar = self._named(namespace, pod)
+        return sidecar is not None and bool(sidecar.admin.dump(Resource.LISTENERS, name_regex))
+
+    def _named(self, namespace: str, pod: str) -> Sidecar | None:
+        found = next((each for each in self._pods if (each.namespace, each.name) == (namespace, pod)), None)
+        return self._of(found) if found else None
+
     # ------------------------------------------------------------------------------------------ what proxies wrote down
     def read_log(self, pod: Pod, offset: int) -> tuple[bytes, int]:
         return self._of(pod, gone=True).read_log(offset)

@@ -8,11 +8,13 @@ from chaos.injection import fault_filter
 from chaos.model.fault import Fault, abort, delay, throttle
 from chaos.model.injection import Side
 
+PATH = "istio-chaos.0123456789ab.1"
+
 
 @given(st.sampled_from([None, 1, 2, 3, 12]), st.integers(0, 15), st.lists(st.integers(1, 99), min_size=1, max_size=3, unique=True))
 def test_what_is_counted_as_drawn_is_what_the_filter_draws(replicas: int | None, replica: int, numbers: list[int]) -> None:
     value = fault_filter.instruction(Side.CALLEE, replicas, numbers)
-    regex = fault_filter.callee_side(replica)["typed_config"]["headers"][0]["string_match"]["safe_regex"]["regex"]
+    regex = fault_filter.callee_side(PATH, replica)["typed_config"]["headers"][0]["string_match"]["safe_regex"]["regex"]
 
     drawn = fault_filter.drawn(value, replica)
 
@@ -25,7 +27,7 @@ def test_what_is_counted_as_drawn_is_what_the_filter_draws(replicas: int | None,
 def test_a_caller_side_instruction_moves_the_caller_side_filter_only(replica: int) -> None:
     value = fault_filter.instruction(Side.CALLER, None, [7])
 
-    assert value.startswith(fault_filter.caller_side()["typed_config"]["headers"][0]["string_match"]["prefix"])
+    assert value.startswith(fault_filter.caller_side(PATH)["typed_config"]["headers"][0]["string_match"]["prefix"])
     assert fault_filter.drawn(value, None) == {7}
     assert fault_filter.drawn(value, replica) == frozenset()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chaos.errors import MeshFailure
+from chaos.errors import MeshFailure, Unreachable
 from chaos.model.events import Event
 from chaos.model.topology import Topology
 from chaos.run import topology
@@ -27,6 +27,8 @@ class FailingMesh(FakeMesh):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.failing = 0
+        self.unreachable = False
+        """Its proxies: no runtime can be set."""
         self.log: list[tuple[str, list[str]]] = []
 
     def apply(self, objects: Any) -> None:
@@ -38,6 +40,11 @@ class FailingMesh(FakeMesh):
         self._fail()
         self.log.append(("delete", [name.rpartition("-")[2] for _, name in names]))
         super().delete(names)
+
+    def set_runtime(self, namespace: str, pod: str, key: str, value: str) -> None:
+        if self.unreachable:
+            raise Unreachable(f"the proxy of {pod}.{namespace} does not answer")
+        super().set_runtime(namespace, pod, key, value)
 
     def _fail(self) -> None:
         if self.failing:

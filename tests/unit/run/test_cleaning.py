@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from chaos.errors import ApiFailure, UndoFailed
 from chaos.injection.names import REAPER
 from chaos.mesh.leases import MemoryLeases
 from chaos.mesh.port import Remains
-from chaos.run import cleaning
+from chaos.run import cleaning, watchdog
 from chaos.run.admission import unguarded
+from chaos.run.journal import Journal
 from chaos.run.reaper import Reaper
 from chaos.testing.passing_time import PassingTime
 
@@ -32,6 +35,9 @@ class Space(Remains):
     failing: int = 0
     stubborn: bool = False
     deleted: list[tuple[str, str]] = field(default_factory=list)
+    listening: set[tuple[str, str]] = field(default_factory=set)
+    """Pods whose proxies hold something of ours."""
+    runtime: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     at: int = 0
 
     def __post_init__(self) -> None:
@@ -53,6 +59,13 @@ class Space(Remains):
 
     def stopped(self) -> str:
         return ""
+
+    def set_runtime(self, namespace: str, pod: str, key: str, value: str) -> None:
+        self.runtime.setdefault((namespace, pod), {})[key] = value
+
+    def listens(self, namespace: str, pod: str, name_regex: str) -> bool:
+        assert re.fullmatch(name_regex, "istio-chaos.a.1.call")
+        return (namespace, pod) in self.listening
 
     def later(self, seconds: float) -> None:
         self.at += int(seconds * NS)
@@ -86,6 +99,40 @@ def time(monkeypatch: pytest.MonkeyPatch) -> PassingTime:
 @pytest.fixture
 def space() -> Space:
     return Space()
+
+
+SILENCED = [("shop", "web-1", "istio-chaos.a.1.max_active_faults"), ("shop", "web-2", "istio-chaos.a.1.max_active_faults")]
+
+
+def test_keys_of_a_runtime_go_when_nothing_is_left_that_they_keep_off(space: Space) -> None:
+    cleaning.clear(space, SILENCED)
+
+    assert space.runtime == {("shop", pod): {"istio-chaos.a.1.max_active_faults": ""} for pod in ("web-1", "web-2")}
+
+
+def test_keys_that_still_keep_a_fault_off_stay(space: Space) -> None:
+    space.listening = {("shop", "web-2")}
+
+    with pytest.raises(UndoFailed, match="shop/web-2 is still there"):
+        cleaning.clear(space, SILENCED, patience=3)
+
+    assert list(space.runtime) == [("shop", "web-1")]
+
+
+def test_a_watchdog_clears_what_its_runner_had_set(space: Space, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.journal", "a")
+    journal.mesh("cluster", "kind-test", {"context": "kind-test"})
+    journal.silencing(SILENCED)
+    space.listening = {("shop", "web-1")}
+
+    with pytest.raises(UndoFailed, match="shop/web-1 is still there"):
+        watchdog.undo(journal.path, patience=1, remains=space)
+    assert journal.path.exists()
+    space.listening = set()
+    watchdog.undo(journal.path, patience=1, remains=space)
+
+    assert set(space.runtime) == {("shop", "web-1"), ("shop", "web-2")}
+    assert not journal.path.exists()
 
 
 def test_what_a_living_run_needs_stays(space: Space) -> None:

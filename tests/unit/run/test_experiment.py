@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from chaos import clock
 from chaos.errors import Aborted, InvalidValue, MeshFailure, NotAllowed, Refused, UndoFailed
+from chaos.model.events import Noted
 from chaos.model.fault import abort, delay, throttle
 from chaos.model.injection import Side
 from chaos.run.journal import left
+from chaos.run.view import Load
 from tests.unit.run.conftest import Shop
 
 EDGE = "front -> back"
@@ -103,6 +106,7 @@ def test_an_undo_that_cannot_be_proven_is_the_loudest_outcome(shop: Shop) -> Non
         experiment.inject(abort(503), EDGE),
     ):
         shop.mesh.failing = 10_000
+        shop.mesh.unreachable = True
 
     assert len(shop.run.failed_undos) == 1
     assert "UndoFailure" in shop.names()
@@ -111,11 +115,50 @@ def test_an_undo_that_cannot_be_proven_is_the_loudest_outcome(shop: Shop) -> Non
     assert shop.mesh.ours() == ()
 
 
+def test_the_last_resort_switches_faults_off_that_no_configuration_does(shop: Shop) -> None:
+    experiment = shop.experiment()
+    journal = shop.run.journal.path
+    with Load(experiment, shop.run)("/", rate="20/s") as traffic:
+        with (
+            pytest.raises(UndoFailed, match="is switched off by the runtime of front.shop alone, and still configured there"),
+            experiment.inject(abort(503), EDGE) as injection,
+        ):
+            shop.mesh.failing = 10_000
+        after = traffic.flow.samples()
+        hit = [call for call in traffic.between(clock.now(), clock.now() + clock.NS).edge(EDGE).raw.evidence.calls if call.faulted]
+
+    assert len(after)
+    assert hit == []
+    [note] = [event.text for event in shop.events if isinstance(event, Noted) and "last resort" in event.text]
+    assert note.startswith(f"{injection.record}: its end does not reach the proxies")
+    [(namespace, pod, key)] = left(journal).silenced
+    assert (namespace, pod) == ("shop", "front")
+    assert shop.mesh.system.proxies["front.shop"].runtime == {key: "0"}
+
+    shop.mesh.failing = 0
+    experiment.finish()
+
+    assert left(journal).silenced == []
+    assert shop.mesh.system.proxies["front.shop"].runtime == {key: ""}
+    assert shop.mesh.ours() == ()
+
+
+def test_an_undo_that_fails_once_needs_no_last_resort(shop: Shop) -> None:
+    experiment = shop.experiment()
+    with experiment.inject(abort(503), EDGE):
+        shop.mesh.failing = 2
+
+    assert not [event for event in shop.events if isinstance(event, Noted) and "last resort" in event.text]
+    assert left(shop.run.journal.path).silenced == []
+    experiment.finish()
+
+
 def test_a_failed_undo_is_added_to_the_bodys_failure(shop: Shop) -> None:
     experiment = shop.experiment()
 
     with pytest.raises(ZeroDivisionError) as failure, experiment.inject(abort(503), EDGE):
         shop.mesh.failing = 10_000
+        shop.mesh.unreachable = True
         raise ZeroDivisionError
 
     assert "may still be in force" in failure.value.__notes__[0]

@@ -19,8 +19,12 @@ def test_a_journal_tells_what_is_left(path: Path) -> None:
     journal.writing([("shop", "one")])
     journal.removed([("shop", "two")])
 
+    journal.silencing([("shop", "web-1", "a.max"), ("shop", "web-2", "a.max")])
+    journal.cleared([("shop", "web-1", "a.max")])
+
     found = left(path)
 
+    assert found.silenced == [("shop", "web-2", "a.max")]
     assert (found.run, found.pid, found.mesh) == ("0123456789ab", os.getpid(), {"kind": "local", "name": "127.1.0.0/16"})
     assert found.groups == {os.getpgrp(): process_start(os.getpgrp())}
     assert found.objects == [("shop", "one")]
