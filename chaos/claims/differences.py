@@ -34,6 +34,8 @@ Direction = Literal["worse", "both"]
 By = Mapping[str, str | float | timedelta]
 
 _MARGINS: Final = ("success", "latency")
+_MARGINS_OF_A_TIME: Final = 4
+"""A late start may take a twentieth of a claimed time, and as much as that would be of the margin: a fifth."""
 
 
 class NotDifferFrom(Claim[WindowSubject]):
@@ -81,7 +83,7 @@ class NotDifferFrom(Claim[WindowSubject]):
         for one in (subject, other):
             if one.window.cut_short:
                 return f"{one.name} was cut short, and a comparison needs windows whose length was fixed beforehand; repeat it"
-            if gates.lag(one, 0.0) and (late := gates.lag(one, latency_at(response_times(other), 0.5))):
+            if gates.lag(one, 0.0) and (late := gates.lag(one, _judged_against(other, self.margins))):
                 return f"{one.name}: {late}"
         return ""
 
@@ -174,6 +176,13 @@ def _latency_margins(margin: str | float | timedelta) -> Margins:
 
 def _relative(share: float) -> Margins:
     return Margins(ratio=1 + share, difference=share * Margins().small)
+
+
+def _judged_against(other: WindowSubject, margins: Margins) -> float:
+    """Seconds against which a late start is measured: with the margin of 25 % that is the median itself."""
+    median = latency_at(response_times(other), 0.5)
+    margin = margins.difference if median < margins.small else (margins.ratio - 1) * median
+    return _MARGINS_OF_A_TIME * margin
 
 
 def _sides(subject: WindowSubject) -> dict[Edge, Side]:

@@ -192,6 +192,14 @@ class TestDoubts:
 
         assert judged(window(slow, kind="recovery"), lambda claims: claims.not_to_differ_from(steady)).outcome is HELD
 
+    @pytest.mark.parametrize(("margin", "outcome"), [("50ms", HELD), ("49ms", INCONCLUSIVE)])
+    def test_and_may_take_a_fifth_of_the_margin(self, judged, margin: str, outcome: Outcome):
+        late = requests(2400, latency=spread, lag=0.01)
+
+        verdict = judged(window(late, kind="recovery"), lambda it: it.not_to_differ_from(before(), by={"latency": margin}))
+
+        assert verdict.outcome is outcome
+
 
 class TestMissing:
     def test_what_is_missing_counts_against_whatever_is_to_be_shown(self, judged):
