@@ -102,6 +102,8 @@ class WindowEvidence:
     edges: Mapping[Edge, EdgeEvidence] = field(default_factory=dict)
     injections: tuple[InjectionRecord, ...] = ()
     """Those in force during the whole window."""
+    aside: tuple[InjectionRecord, ...] = ()
+    """Those in force meanwhile that cannot hit the requests of this load."""
     steady: WindowEvidence | None = None
     """The steady window of the same load, before the first injection."""
     cut_short: bool = False

@@ -87,7 +87,9 @@ def _goes_past(injection: InjectionRecord, stretch: Stretch, log: Log, edges: Se
     if any(stream.private_path in observed.paths for stream in own):
         return False
     return any(
-        stretch.start <= stream.started < stretch.end and injection.number in _armed(stream, observed)
+        stream.started < stretch.end
+        and (not stream.ended or stream.ended > stretch.start)  # a call that is held back begins no other
+        and injection.number in _armed(stream, observed)
         for path in observed.paths
         for stream in log.on(path)
     )
@@ -112,6 +114,7 @@ def gather(
     """
     reaching = [i for i in injections if stretch.reached_by(i.request) and not _goes_past(i, stretch, log, edges)]
     kind = _kind(stretch, injections, reaching)
+    aside = tuple(i for i in injections if _live(i, stretch.start, stretch.end) and i not in reaching)
     injections = reaching
     scheduled = stretch.samples.between(stretch.start, stretch.end)
     samples = clear_of_transitions(scheduled, injections)
@@ -135,6 +138,7 @@ def gather(
         doubts=tuple(doubts),
         edges=book,
         injections=live,
+        aside=aside,
         steady=steady,
         cut_short=stretch.cut_short,
     )

@@ -55,7 +55,7 @@ def injection(
 def evidence(log: Log, seen: Samples, *injections: InjectionRecord, start: float = 10, end: float = 20, **given) -> WindowEvidence:
     stretch = Stretch(
         name="window 1 of /x", start=int(start * NS), end=int(end * NS), mark=FLOW, samples=seen, scheduled=len(seen),
-        offered=10.0, timeout=30.0, open_model=True,
+        offered=10.0, timeout=30.0, open_model=True, reached_by=given.pop("reached_by", lambda _: True),
     )  # fmt: skip
     known = given.pop("edges", [OBSERVED])
     return gather(
@@ -90,6 +90,26 @@ def test_kinds_follow_from_the_injections(log: Log, lives: list[InjectionRecord]
     log.feed(POD, call(0) + attempt(0, chaos="callee:all;7", flags="FI"))
 
     assert evidence(log, samples(11), *lives).kind == kind
+
+
+def test_an_injection_that_cannot_hit_these_requests_is_aside(log: Log) -> None:
+    past, live = injection(1, 2, 3, 4), injection(5, 6)
+
+    seen = evidence(log, samples(11), past, live, reached_by=lambda _: False)
+
+    assert (seen.kind, seen.injections, seen.aside, seen.doubts) == ("bystander", (), (live,), ())
+
+
+@pytest.mark.parametrize(
+    ("at", "seconds", "kind"), [(8, 1.9, "fault"), (8, 2.1, "bystander"), (19, 0.1, "bystander"), (20, 0.1, "fault")]
+)
+def test_load_that_goes_past_a_fault_is_known_by_others_that_are_hit_meanwhile(
+    log: Log, at: float, seconds: float, kind: str
+) -> None:
+    """Also by one that began before the window: where calls are held back, no other may begin."""
+    log.feed(POD, call(99, at) + attempt(99, at, chaos="callee:all;7", flags="DI", us=int(seconds * 1e6)))
+
+    assert evidence(log, samples(11), injection(5, 6)).kind == kind
 
 
 def test_requests_that_overlap_a_transition_belong_to_no_window(log: Log) -> None:
