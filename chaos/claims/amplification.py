@@ -2,6 +2,7 @@
 
 Every retry of every caller on the way down adds to it, so it is counted where it arrives: a thing is one user request with
 all the attempts it caused on the edge, 0 included. A mean hides a rare storm: `per_request_at_most` claims of each one.
+The message follows it down the way, and says which hop adds how much.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import asdict
 from typing import Final
 
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, written
-from chaos.claims.explanation import confidence, counted
+from chaos.claims.explanation import arriving, confidence, counted, timeline_of, times
 from chaos.claims.retries import CALLER_SIDE, ENOUGH
-from chaos.claims.subjects import EdgeSubject
+from chaos.claims.subjects import EdgeSubject, calls_per_request, sent
+from chaos.claims.ways import before, directly_before
 from chaos.errors import InvalidValue
+from chaos.model.edge import Edge
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
 from chaos.model.window import Outlook, WindowEvidence
@@ -23,6 +26,11 @@ from chaos.stats.means import MeanDecision, judge_mean
 
 PLANNED: Final = 300
 """User requests whose mean can be told from a limit 0.04 away, where they make up to 4 attempts each."""
+
+
+_MORE: Final = 1.05
+_NEARLY: Final = 0.05
+"""What is called more than usual, and what as good as a whole number."""
 
 
 class Amplify(Claim[EdgeSubject]):
@@ -68,6 +76,10 @@ class Amplify(Claim[EdgeSubject]):
             unit="attempts per user request",
             requests=decision.requests,
             figures={**{name: value for name, value in asdict(decision).items() if name != "outcome"}, "storms": len(storms)},
+            details=(
+                along_the_way(subject),
+                timeline_of(frozenset(above), subject, f"with more than {limit if storms else self.at_most:g} attempts"),
+            ),
             culprits=frozenset(above),
         )
 
@@ -93,3 +105,48 @@ class Amplify(Claim[EdgeSubject]):
             f"{decision.mean:.3g} attempts per user request, {bounds[decision.outcome]}, {decision.maximum:.0f} for the worst; "
             f"claimed {self.at_most:g}{each}; {counted(decision.requests, 'user request')}{many}"
         )
+
+
+def along_the_way(subject: EdgeSubject) -> str:
+    """`-> front 1, front -> back 4 (front asks twice, its proxy tries each call twice); in steady 1, 1`, hop after hop.
+
+    Retries of several hops multiply, and nobody on the way sees more than those of its own.
+    """
+    window, steady = subject.window, subject.window.steady
+    hops = [*reversed(before(subject.seen.edge, window.edges)), subject.seen.edge]
+    told = [_hop(edge, window, steady) for edge in hops]
+    usual = [f"{_attempts(edge, steady):.3g}" for edge in hops] if steady and all(edge in steady.edges for edge in hops) else []
+    return f"attempts per user request on the way: {', '.join(told)}" + (f"; in steady {', '.join(usual)}" if usual else "")
+
+
+def _hop(edge: Edge, window: WindowEvidence, steady: WindowEvidence | None) -> str:
+    """What the application adds, and what its proxy adds, where either does more than in steady."""
+    now = _factors(edge, window)
+    usual = _factors(edge, steady) if steady and edge in steady.edges else None
+    asked, tried = (_grown(factor, usual[i] if usual else 1.0) for i, factor in enumerate(now))
+    # Who asks how often is known only where the hop before it was observed.
+    named = edge.caller if edge.caller and directly_before(edge, window.edges) else None
+    added = [f"{named} asks {asked}" if named else f"asked {asked}"] if asked else []
+    whose = "its" if named and asked else "the caller's"
+    added += [f"{whose} proxy tries each call {tried}"] if tried else []
+    return f"{edge} {_attempts(edge, window):.3g}" + (f" ({', '.join(added)})" if added else "")
+
+
+def _factors(edge: Edge, window: WindowEvidence) -> tuple[float, float]:
+    """Calls for each attempt that reached the caller (each user request, where that was not observed); attempts of each call."""
+    calls = calls_per_request(window.edges[edge], window)
+    arrived = arriving(edge, window)
+    return calls / (arrived if arrived > 0 else 1.0), _attempts(edge, window) / calls if calls else math.nan
+
+
+def _attempts(edge: Edge, window: WindowEvidence) -> float:
+    requests = len(sent(window.samples))
+    return sum(call.tries for call in window.edges[edge].calls) / requests if requests else math.nan
+
+
+def _grown(factor: float, usual: float) -> str:
+    """`twice`, `2.4 times`; empty where it is as usual, or where nobody can tell."""
+    grown = factor / usual if usual else math.nan
+    if not grown > _MORE:
+        return ""
+    return times(round(grown)) if abs(grown - round(grown)) < _NEARLY else f"{grown:.2g} times"

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaos.claims.subjects import Subject, WindowSubject, calls_per_request, hit_sequences, injection_on
+from chaos.claims import ways
+from chaos.claims.subjects import EdgeSubject, Subject, WindowSubject, calls_per_request, hit_sequences, injection_on, sent
 from chaos.model import units
 from chaos.model.calls import Call
+from chaos.model.edge import Edge
 from chaos.model.fault import GRPC_STATUS, Fault
 from chaos.model.injection import InjectionRecord, Side
 from chaos.model.window import EdgeEvidence, WindowEvidence, latency_at
@@ -79,6 +81,12 @@ def timeline(scheduled: Sequence[int], bad: bytes, window: WindowEvidence, what:
     return f"{''.join(bars)}  share {what}, per {unit}"
 
 
+def timeline_of(culprits: frozenset[int], subject: Subject, what: str) -> str:
+    """The same of the user requests that speak against a claim on an edge."""
+    requests = subject.requests
+    return timeline(requests["scheduled"], bytes(map(culprits.__contains__, requests["sequence"])), subject.window, what)
+
+
 def _bar(share: float) -> str:
     """The lowest bar is none at all, so that a single bad request can be seen."""
     return _BARS[math.ceil(share * (len(_BARS) - 1))]
@@ -119,7 +127,7 @@ def _partial(fault: Fault) -> bool:
 
 
 def _edges(subject: Subject) -> list[str]:
-    ranked = _ranked(subject)
+    ranked = _on_the_way(subject) if isinstance(subject, EdgeSubject) else _ranked(subject)
     lines = []
     for seen in ranked[:_EDGES]:
         policy = f"; policy {' | '.join(seen.policy)}" if seen.policy else ""
@@ -132,6 +140,13 @@ def _edges(subject: Subject) -> list[str]:
     if rest:
         lines.append(f"and {counted(len(rest), 'more edge')}, {sum(map(_troubled, rest))} of them with failed calls")
     return lines
+
+
+def _on_the_way(subject: EdgeSubject) -> list[EdgeEvidence]:
+    """The edge itself, and those before and behind it: who waits for it, and for whom it waits."""
+    observed = subject.window.edges
+    edge = subject.seen.edge
+    return [subject.seen, *(observed[each] for each in (*ways.before(edge, observed), *ways.behind(edge, observed)))]
 
 
 def _ranked(subject: Subject) -> list[EdgeEvidence]:
@@ -158,6 +173,7 @@ def _histogram(counts: Counter[str]) -> str:
 def likely_cause(subject: Subject, culprits: frozenset[int]) -> str:
     """One sentence, where the evidence supports one: what was injected and what each edge made of it. Else empty."""
     found = [f"{seen.edge}: {text}" for seen in _ranked(subject) if (text := _finding(seen, subject, culprits))]
+    found = found or [f"{seen.edge}: {text}" for seen in _ranked(subject) if (text := _silence(seen, subject, culprits))]
     if not found:
         return ""
     return "; ".join([*map(_injected, _injections(subject)), *found])
@@ -183,6 +199,14 @@ def _injected(record: InjectionRecord) -> str:
     return f"{callee} {' and '.join(done)}{of}"
 
 
+def shared_with_the_fault(subject: Subject) -> str:
+    """Of load that no fault can hit and that suffers all the same."""
+    if subject.window.kind != "bystander" or not subject.window.aside:
+        return ""
+    told = "; ".join(map(_injected, subject.window.aside))
+    return f"{told}, which these requests never meet: they share something with those that do (a pool, a queue, a cache)"
+
+
 @dataclass(frozen=True, slots=True)
 class _Pattern:
     """One way in which calls go wrong."""
@@ -205,13 +229,33 @@ def _finding(seen: EdgeEvidence, subject: Subject, culprits: frozenset[int]) -> 
     return pattern.told(best, seen, injection_on(seen, subject.window)) + _tries(best, seen, subject)
 
 
-def _tries(calls: Sequence[Call], seen: EdgeEvidence, subject: Subject) -> str:
-    """`, twice`: the application asks again where it asked once in steady."""
-    per_request = len(calls) / len({call.sequence for call in calls})
+def _silence(seen: EdgeEvidence, subject: Subject, culprits: frozenset[int]) -> str:
+    """Requests that go wrong without a call where there were calls in steady: something before it gives up by itself."""
     steady = subject.window.steady
     usual = calls_per_request(steady.edges.get(seen.edge), steady) if steady else math.nan
+    silent = len(culprits - {call.sequence for call in seen.calls})
+    if not usual >= 1 or not culprits or silent < _CAUSES * len(culprits):
+        return ""
+    return f"{counted(silent, 'user request')} got no further than its caller, which does not call any more"
+
+
+def _tries(calls: Sequence[Call], seen: EdgeEvidence, subject: Subject) -> str:
+    """`, twice`: the application asks again where it asked once in steady, for each time that it was asked itself."""
+    per_request = len(calls) / len({call.sequence for call in calls})
+    window, steady = subject.window, subject.window.steady
+    usual = calls_per_request(steady.edges.get(seen.edge), steady) if steady else math.nan
     again = per_request / usual if usual >= 1 else per_request
+    if steady and (asked := arriving(seen.edge, window)) > (asked_before := arriving(seen.edge, steady)) > 0:
+        again *= asked_before / asked
     return f", {times(round(again))}" if again > 1 and abs(again - round(again)) < _SURELY else ""
+
+
+def arriving(edge: Edge, window: WindowEvidence) -> float:
+    """Attempts that reached its caller, per user request; NaN where no hop before it was observed."""
+    direct = ways.directly_before(edge, window.edges)
+    requests = len(sent(window.samples))
+    tries = sum(call.tries for each in direct for call in window.edges[each].calls)
+    return tries / requests if direct and requests else math.nan
 
 
 def _after(calls: Sequence[Call]) -> str:
@@ -247,7 +291,8 @@ def _unmasked(calls: Sequence[Call], seen: EdgeEvidence, record: InjectionRecord
         return f"{answer} reaches the caller's application (a caller-side fault acts before the router: no mesh retry masks it)"
     retries = sum(call.retries for call in calls)
     if not retries:
-        return f"{answer} reaches the caller: 0 retries, no retry policy acts on it"
+        why = "the declared ones do not act on it" if seen.declared_retries else "no retry policy acts on it"
+        return f"{answer} reaches the caller (0 mesh retries: {why})"
     return f"{answer} reaches the caller in spite of mesh retries ({retries} on {counted(len(calls), 'call')})"
 
 
@@ -268,15 +313,16 @@ def _waited(calls: Sequence[Call], seen: EdgeEvidence, _: InjectionRecord | None
 
 
 def _ended_otherwise(calls: Sequence[Call], seen: EdgeEvidence, _: InjectionRecord | None) -> str:
-    return f"the callee itself answers {counted(len(calls), 'call')} with {_usual_answer(calls)}"
+    return f"{seen.edge.callee} itself answers {counted(len(calls), 'call')} with {_usual_answer(calls)}"
 
 
 def _failed(call: Call) -> bool:
     return call.status >= 500 or bool(call.grpc)
 
 
-def _aborted(call: Call) -> bool:
-    return "FI" in call.flags or any("FI" in attempt.flags for attempt in call.attempts)
+def _meant_to_be_masked(call: Call) -> bool:
+    """A fault of ours, or a failure that a retry policy has acted on to the end."""
+    return "FI" in call.flags or "URX" in call.flags or any("FI" in attempt.flags for attempt in call.attempts)
 
 
 def _delayed(call: Call) -> bool:
@@ -288,7 +334,7 @@ _PATTERNS: Final = (
     _Pattern(lambda call: "DC" in call.flags and not call.cancelled, _given_up),
     _Pattern(lambda call: "UO" in call.flags, _broken),
     _Pattern(lambda call: "UH" in call.flags, _unhealthy),
-    _Pattern(lambda call: _aborted(call) and _failed(call) and "UT" not in call.flags, _unmasked),
+    _Pattern(lambda call: _meant_to_be_masked(call) and _failed(call) and "UT" not in call.flags, _unmasked),
     _Pattern(lambda call: bool({"UF", "UC", "UR"} & call.flags), _unconnected),
     _Pattern(lambda call: _delayed(call) and not _failed(call) and not {"UT", "DC"} & call.flags, _waited),
     _Pattern(lambda call: not call.faulted and not call.flags and _failed(call), _ended_otherwise),

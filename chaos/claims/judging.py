@@ -71,7 +71,9 @@ def _verdict(claim: Claim[S], subject: S, judged: Judgement, warnings: Sequence[
     violated = judged.outcome is Outcome.VIOLATED
     # Where nothing went wrong there is nothing to explain; what did go wrong could fail.
     told = violated or (judged.outcome is Outcome.INCONCLUSIVE and judged.figures.get("bad") != 0)
-    cause = explanation.likely_cause(subject, judged.culprits) if told else ""
+    causes = [explanation.likely_cause(subject, judged.culprits) if told else ""]
+    causes += [explanation.shared_with_the_fault(subject) if violated else ""]
+    cause = "; ".join(filter(None, causes))
     return Verdict(
         claim=claim.text,
         subject=subject.name,

@@ -14,10 +14,11 @@ from typing import Final
 from chaos.claims.claim import Vacuity
 from chaos.claims.explanation import percent
 from chaos.claims.subjects import Subject, WindowSubject, calls_per_request, hit_sequences, injection_on, response_times
+from chaos.claims.ways import before
 from chaos.model import units
 from chaos.model.edge import Edge
 from chaos.model.injection import InjectionRecord, Side
-from chaos.model.window import EdgeEvidence, WindowEvidence, latency_at
+from chaos.model.window import WindowEvidence, latency_at
 
 _ROUNDING: Final = 1e-9  # 1 - 0.99 is 0.010000000000000009, and 1 % is meant
 
@@ -131,23 +132,13 @@ def _declared_patience(window: WindowEvidence) -> list[tuple[Edge, float, float]
             continue
         seconds = delay.duration.total_seconds()
         total = math.ceil(_fan_out(record, window) - _ROUNDING) * seconds
+        above = before(record.request.edge, window.edges)
         for seen in window.edges.values():
             if seen.policy_timeout is None:
                 continue
             own = injection_on(seen, window) == record
             if own and record.side is Side.CALLEE:
                 found.append((seen.edge, seconds, seen.policy_timeout))
-            elif not own and _above(seen, record.request.edge, window):
+            elif not own and seen.edge in above:
                 found.append((seen.edge, total, seen.policy_timeout))
     return found
-
-
-def _above(seen: EdgeEvidence, edge: Edge, window: WindowEvidence) -> bool:
-    """Does a call on `seen` wait for calls on `edge`? Followed upwards through the edges that were observed."""
-    callers = {edge.caller.name} if edge.caller else set()
-    while True:
-        above = [e for e in window.edges if e.callee.name in callers]
-        more = {e.caller.name for e in above if e.caller} - callers
-        if not more:
-            return seen.edge in above
-        callers |= more

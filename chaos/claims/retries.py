@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Final
 
 from chaos.claims import shares
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, unless, written
-from chaos.claims.explanation import counted, times
+from chaos.claims.explanation import counted, timeline_of, times
 from chaos.claims.subjects import EdgeSubject
 from chaos.errors import InvalidValue
 from chaos.model import units
@@ -80,7 +80,11 @@ class Retry(Claim[EdgeSubject]):
             parts.append(self._not_too_often(meant, self.at_most))
         if self.at_least is not None:
             parts.append(self._often_enough(meant, self.at_least, subject, levels))
-        return _together([part for part in parts if part is not None], _counted_how(subject))
+        together = _together([part for part in parts if part is not None], _counted_how(subject))
+        if not together.culprits:
+            return together
+        against = timeline_of(together.culprits, subject, "of user requests against it")
+        return replace(together, details=(*together.details, against))
 
     def _safe(self, meant: Sequence[Unit]) -> Judgement | None:
         """Only a violation is worth saying."""
@@ -104,7 +108,7 @@ class Retry(Claim[EdgeSubject]):
         tempted = sum(unit.failed_first for unit in meant)
         most = max((unit.surely for unit in meant), default=0)
         summary = (
-            f"at most {_retries(most)} of a call, claimed at most {limit}; {counted(len(meant), 'call')}, "
+            f"{'up to ' if most else ''}{_retries(most)} of a call, claimed at most {limit}; {counted(len(meant), 'call')}, "
             f"{tempted} of which failed retriably at first"
         )
         reason = ""
@@ -257,7 +261,7 @@ def _failed_retriably(seen: Call | Attempt) -> bool:
 
 
 def _retries(number: int) -> str:
-    return f"{number} retries" if number != 1 else "1 retry"
+    return "1 retry" if number == 1 else f"{number or 'no'} retries"
 
 
 def _counted_how(subject: EdgeSubject) -> str:

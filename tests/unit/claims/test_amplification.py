@@ -10,7 +10,7 @@ from chaos.claims.expect import expect
 from chaos.errors import InvalidValue
 from chaos.model.fault import abort
 from chaos.model.outcome import Outcome
-from chaos.model.window import WindowEvidence
+from chaos.model.window import EdgeEvidence, WindowEvidence
 from chaos.testing.evidence import call, calls, closed, edge, injection, requests, window
 
 HELD, VIOLATED, INCONCLUSIVE = Outcome.HELD, Outcome.VIOLATED, Outcome.INCONCLUSIVE
@@ -83,6 +83,55 @@ class TestPerRequest:
 
     def test_however_few_requests_there_are(self, judge):
         assert judge(under(lambda n: 9, of=1), at_most=20, per_request_at_most=8).outcome is VIOLATED
+
+
+class TestOnTheWay:
+    """Retries of several hops multiply, and each hop knows its own alone."""
+
+    HOPS = ("-> productpage", "productpage -> reviews", EDGE)
+
+    def hops(self, asked: tuple[int, int, int], tries: tuple[int, int, int]) -> list[EdgeEvidence]:
+        """By hop: how often it is called for a user request, and attempts of each call."""
+        return [
+            edge(
+                name,
+                calls(requests(100), lambda n, at, c=c, t=t: [call(n, started=at + i, status=503, tries=t) for i in range(c)]),
+            )
+            for name, c, t in zip(self.HOPS, asked, tries, strict=True)
+        ]
+
+    def told(self, judge, asked: tuple[int, int, int], tries: tuple[int, int, int], *, usually=(1, 1, 1), seen: int = 3) -> str:
+        """What the message says where the last `seen` hops were observed; without `usually` there is no steady window."""
+        steady = window(requests(100), kind="steady", edges=self.hops(usually, (1, 1, 1))[3 - seen :]) if usually else None
+        evidence = window(requests(100), edges=self.hops(asked, tries)[3 - seen :], steady=steady)
+        (line,) = (line for line in judge(evidence, at_most=1000).details if "on the way" in line)
+        return line.removeprefix("attempts per user request on the way: ")
+
+    def test_each_hop_tells_what_it_adds(self, judge):
+        assert self.told(judge, (1, 2, 12), (1, 2, 3)) == (
+            "-> productpage 1, productpage -> reviews 4 (productpage asks twice, its proxy tries each call twice), "
+            "reviews -> ratings 36 (reviews asks 3 times, its proxy tries each call 3 times); in steady 1, 1, 1"
+        )
+
+    def test_and_not_what_it_does_anyway(self, judge):
+        assert self.told(judge, (1, 3, 6), (1, 1, 2), usually=(1, 3, 6)) == (
+            "-> productpage 1, productpage -> reviews 3, reviews -> ratings 12 (the caller's proxy tries each call twice); "
+            "in steady 1, 3, 6"
+        )
+
+    def test_nor_whose_doing_it_is_where_the_hop_before_was_not_observed(self, judge):
+        assert self.told(judge, (1, 2, 12), (1, 1, 1), seen=1) == "reviews -> ratings 12 (asked 12 times); in steady 1"
+
+    def test_without_a_steady_window_once_is_as_usual(self, judge):
+        assert self.told(judge, (1, 1, 2), (1, 1, 1), usually=None) == (
+            "-> productpage 1, productpage -> reviews 1, reviews -> ratings 2 (reviews asks twice)"
+        )
+
+    def test_what_is_not_a_whole_number_is_told_as_it_is(self, judge):
+        assert "reviews -> ratings 5 (reviews asks 2.5 times)" in self.told(judge, (1, 2, 5), (1, 1, 1), usually=(1, 2, 2))
+
+    def test_a_hop_that_is_never_called_adds_nothing(self, judge):
+        assert "productpage -> reviews 0, reviews -> ratings 1" in self.told(judge, (1, 0, 1), (1, 1, 1))
 
 
 @pytest.mark.parametrize(("of", "outcome"), [(58, INCONCLUSIVE), (59, HELD)])

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.claims.explanation import confidence, counted, details, likely_cause, percent, timeline, times
+from chaos.claims.explanation import confidence, counted, details, likely_cause, percent, shared_with_the_fault, timeline, times
 from chaos.claims.subjects import EdgeSubject, WindowSubject
 from chaos.model.fault import Fault, abort, delay, throttle
 from chaos.model.injection import Side
-from chaos.model.window import WindowEvidence
+from chaos.model.window import EdgeEvidence, Kind, WindowEvidence
 from chaos.testing.evidence import SECOND, Call, attempts, call, calls, edge, injection, requests, window
 
 EDGE = "reviews -> ratings"
@@ -151,11 +151,14 @@ class TestDetails:
             "and 3 more edges, 0 of them with failed calls",
         ]
 
-    def test_of_an_edge_only_the_edge_is_told(self):
-        evidence = window(requests(10), edges=[edge(EDGE, calls(requests(10))), edge("a -> b", calls(requests(10)))])
-        subject = EdgeSubject(evidence, next(iter(evidence.edges.values())))
+    def test_of_an_edge_the_hops_before_and_behind_it_are_told_too(self):
+        names = ["-> productpage", "productpage -> reviews", "productpage -> details", "reviews -> ratings", "ratings -> db", EDGE]
+        seen = {name: edge(name, calls(requests(10))) for name in names}
+        evidence = window(requests(10), edges=seen.values())
 
-        assert [line.split("  ")[0] for line in details(subject, frozenset())] == [EDGE]
+        lines = details(EdgeSubject(evidence, seen[EDGE]), frozenset())
+
+        assert [line.split("  ")[0] for line in lines] == [EDGE, "productpage -> reviews", "-> productpage", "ratings -> db"]
 
 
 class TestLikelyCause:
@@ -170,6 +173,17 @@ class TestLikelyCause:
     @staticmethod
     def made(status: int = 200, flags: str = "", seconds: float = 0.01, **more: object):
         return lambda n, at: call(n, started=at, status=status, flags=flags, seconds=seconds, **more)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(("silent", "told"), [(50, True), (49, False)])
+    def test_a_caller_that_does_not_call_any_more(self, silent: int, told: bool):
+        text = self.of(lambda n, at: [] if n < silent else call(n, started=at), culprits=frozenset(range(100)))
+
+        assert text == (told * f"{EDGE}: 50 user requests got no further than its caller, which does not call any more")
+
+    def test_and_one_that_never_did(self):
+        evidence = window(requests(100), edges=[edge(EDGE)], steady=window(requests(100), kind="steady", edges=[edge(EDGE)]))
+
+        assert likely_cause(WindowSubject(evidence), frozenset(range(100))) == ""
 
     def test_where_nothing_shows_nothing_is_said(self):
         assert self.of(self.made()) == ""
@@ -203,7 +217,7 @@ class TestLikelyCause:
             ((503, "UH"), "no healthy host was left for 100 calls (flag UH)"),
             ((503, "UF"), "100 calls lost the connection to the callee (flag UF)"),
             ((503, "UC"), "100 calls lost the connection to the callee (flag UC)"),
-            ((500, ""), "the callee itself answers 100 calls with 500"),
+            ((500, ""), "ratings itself answers 100 calls with 500"),
             ((200, "DI", 7.0), "the caller waits 7 s for the answer, nothing gives up"),
         ],
         ids=str,
@@ -224,7 +238,7 @@ class TestLikelyCause:
         assert bool(cause) is explained
 
     def test_a_grpc_status_of_the_callee(self):
-        assert self.of(self.made(200, grpc=13)) == f"{EDGE}: the callee itself answers 100 calls with grpc INTERNAL"
+        assert self.of(self.made(200, grpc=13)) == f"{EDGE}: ratings itself answers 100 calls with grpc INTERNAL"
 
     def test_ejections_explain_a_callee_without_healthy_hosts(self):
         assert self.of(self.made(503, "UH"), ejections=3).endswith("for 100 calls (flag UH) (3 ejections)")
@@ -233,8 +247,18 @@ class TestLikelyCause:
         made = lambda n, at: call(n, started=at, status=503, attempts=attempts(at, (0.001, 503, "FI")))  # noqa: E731
 
         assert self.of(made, fault=abort(503)) == (
-            f"ratings aborted with 503; {EDGE}: 503 reaches the caller: 0 retries, no retry policy acts on it"
+            f"ratings aborted with 503; {EDGE}: 503 reaches the caller (0 mesh retries: no retry policy acts on it)"
         )
+
+    def test_an_abort_that_the_policy_is_not_meant_for(self):
+        made = lambda n, at: call(n, started=at, status=503, attempts=attempts(at, (0.001, 503, "FI")))  # noqa: E731
+
+        assert self.of(made, fault=abort(503), declared_retries=2).endswith("(0 mesh retries: the declared ones do not act on it)")
+
+    def test_a_failure_of_its_own_that_retries_do_not_mask(self):
+        text = self.of(self.made(503, "URX", tries=3))
+
+        assert text == f"{EDGE}: 503 reaches the caller in spite of mesh retries (200 on 100 calls)"
 
     def test_an_abort_that_retries_do_not_mask(self):
         made = lambda n, at: call(n, started=at, status=503, attempts=attempts(at, *[(0.001, 503, "FI")] * 3))  # noqa: E731
@@ -258,6 +282,17 @@ class TestLikelyCause:
             return [call(number, started=at + i * 3 * SECOND, status=0, flags="DC", seconds=3.0) for i in (0, 1)]
 
         assert self.of(twice).endswith("(application, flag DC), twice")
+
+    def test_but_not_twice_where_the_caller_itself_was_asked_more_often(self):
+        def path(times: int) -> list[EdgeEvidence]:
+            return [
+                edge("productpage -> reviews", calls(requests(100), lambda n, at: call(n, started=at, status=503, tries=times))),
+                edge(EDGE, calls(requests(100), lambda n, at: [call(n, started=at + i, status=503) for i in range(2 * times - 1)])),
+            ]
+
+        evidence = window(requests(100), edges=path(3), steady=window(requests(100), kind="steady", edges=path(1)))
+
+        assert likely_cause(WindowSubject(evidence), frozenset()).endswith(f"{EDGE}: ratings itself answers 500 calls with 503")
 
     def test_a_number_between_is_not(self):
         half = lambda n, at: [call(n, started=at + i, status=0, flags="DC", seconds=3.0) for i in range(1 + n % 2)]  # noqa: E731
@@ -303,3 +338,19 @@ class TestLikelyCause:
         assert likely_cause(EdgeSubject(window(requests(10), edges=[other, seen]), seen), frozenset()) == (
             f"{EDGE}: the circuit breaker turned 10 calls away (flag UO)"
         )
+
+
+class TestBystanders:
+    def test_what_they_share_with_the_fault_is_told(self):
+        aside = injection(delay("3s"), "productpage -> reviews")
+
+        assert shared_with_the_fault(WindowSubject(window(kind="bystander", aside=(aside,)))) == (
+            "reviews delayed by 3 s, which these requests never meet: they share something with those that do "
+            "(a pool, a queue, a cache)"
+        )
+
+    @pytest.mark.parametrize("kind", ["bystander", "fault"])
+    def test_and_nothing_where_no_fault_was_on_or_another_hits_them(self, kind: Kind):
+        aside = (injection(delay("3s"), "productpage -> reviews"),) if kind == "fault" else ()
+
+        assert shared_with_the_fault(WindowSubject(window(kind=kind, aside=aside))) == ""

@@ -172,3 +172,10 @@ class TestCause:
                 return Judgement(outcome=Outcome.INCONCLUSIVE, summary="3 of 3", reason="too few", figures={"bad": 0})
 
         assert self.CAUSE not in outcome_of(TooFew(), evidence).details
+
+
+@pytest.mark.parametrize(("outcome", "told"), [(Outcome.VIOLATED, True), (Outcome.INCONCLUSIVE, False), (Outcome.HELD, False)])
+def test_bystanders_that_suffer_are_told_of_the_fault_that_they_do_not_meet(outcome: Outcome, told: bool):
+    evidence = window(requests(300), kind="bystander", aside=(injection(abort(503), EDGE),))
+
+    assert ("which these requests never meet" in outcome_of(Told(outcome=outcome), evidence).message) is told

@@ -11,7 +11,7 @@ from chaos.errors import InvalidValue
 from chaos.model.fault import abort
 from chaos.model.outcome import Outcome
 from chaos.model.window import WindowEvidence
-from chaos.testing.evidence import Call, attempts, call, calls, closed, edge, injection, requests, window
+from chaos.testing.evidence import SECOND, Call, attempts, call, calls, closed, edge, injection, requests, window
 
 HELD, VIOLATED, INCONCLUSIVE = Outcome.HELD, Outcome.VIOLATED, Outcome.INCONCLUSIVE
 EDGE = "reviews -> ratings"
@@ -93,6 +93,37 @@ def test_retries_that_were_only_counted_decide_nothing(judge):
     assert verdict.outcome is INCONCLUSIVE
     assert verdict.reason.startswith("the attempts of 300 retried calls were counted, not seen")
     assert f'observe=["{EDGE}"]' in verdict.reason
+
+
+class TestTheApplications:
+    """Its own retries are calls of their own."""
+
+    def asked_again(self, pause: float, *, usually: int = 1, known: bool = True) -> WindowEvidence:
+        samples = requests(100)
+
+        def twice(number: int, at: int) -> list[Call]:
+            again = at + int((0.01 + pause) * SECOND)
+            return [tried(number, at, 0.1, 1), call(number, started=again, status=503)]
+
+        steady = calls(samples, lambda n, at: [call(n, started=at + i) for i in range(usually)])
+        before = window(samples, kind="steady", edges=[edge(EDGE, steady)]) if known else None
+        made = calls(samples, lambda n, at: twice(n, at))
+        return window(samples, edges=[edge(EDGE, made, injection=injection(abort(503), EDGE))], steady=before)
+
+    @pytest.mark.parametrize(("pause", "outcome"), [(0.1, HELD), (0.0, VIOLATED)])
+    def test_count_where_one_call_is_meant(self, judge, pause: float, outcome: Outcome):
+        verdict = judge(self.asked_again(pause), "50ms")
+
+        assert (verdict.outcome, verdict.figures["retried"], verdict.figures["gaps"]) == (outcome, 100, 100)
+
+    def test_and_are_told_from_those_of_the_mesh(self, judge):
+        assert any("the application asks again by itself" in line for line in judge(self.asked_again(0.0), "50ms").details)
+        assert not any("jittered" in line for line in judge(self.asked_again(0.0), "50ms").details)
+        assert not any("the application asks" in line for line in judge(under(lambda n: 0.0)).details)
+
+    @pytest.mark.parametrize("known", [{"usually": 2}, {"known": False}], ids=repr)
+    def test_are_not_known_where_several_are_meant_or_nobody_knows(self, judge, known: dict):
+        assert judge(self.asked_again(0.0, **known), "50ms").figures["retried"] == 0
 
 
 @pytest.mark.parametrize("at_least", ["10", 10, "0ms", None, timedelta(0)], ids=repr)
