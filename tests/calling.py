@@ -35,6 +35,7 @@ APPLICATION_PORT = 9000
 VERSIONS = ("v1", "v2")
 """Of the callee: each a workload with one pod of this name."""
 PROGRAM = Path(__file__).with_name("callee.py")
+FLAWED = Path(__file__).with_name("flawed.py")
 TIMER = 0.9
 """Of its time an Envoy timer takes at least so much: it counts from the loop's last look at the clock (measured: 4 ms early)."""
 PATIENCE = 10.0
@@ -250,16 +251,31 @@ def shop(folder: Path, callees: Sequence[Callee], more: str = "", program: Path 
     return Topology(
         file=folder / "chaos.yaml",
         entry=Entry(service=callees[0].name, namespace=NAMESPACE, port=PORT),
-        local=Local(manifests=(file,), workloads={"callee": LocalWorkload(command=("python", str(program)), cwd=folder)}),
+        local=Local(
+            manifests=(file,),
+            workloads={
+                "callee": LocalWorkload(command=("python", str(program)), cwd=folder),
+                "flawed": LocalWorkload(command=("python", str(FLAWED)), cwd=folder),
+            },
+        ),
         allow=Allow(namespaces=(NAMESPACE,)),
     )
 
 
+def flawed(*names: str) -> str:
+    """Further manifests: pods with these names, labelled `app: NAME`, that run `tests.flawed`."""
+    return yaml.safe_dump_all([_pod(name, "flawed", app=name) for name in names])
+
+
 def _pods() -> Iterator[dict[str, Any]]:
     for version in VERSIONS:
-        containers = [{"name": "callee", "image": "callee", "ports": [{"containerPort": APPLICATION_PORT}]}]
-        template = {"metadata": {"labels": {"app": "callee", "version": version}}, "spec": {"containers": containers}}
-        yield _object("apps/v1", "Deployment", version, {"template": template})
+        yield _pod(version, "callee", app="callee", version=version)
+
+
+def _pod(name: str, image: str, **labels: str) -> dict[str, Any]:
+    containers = [{"name": image, "image": image, "ports": [{"containerPort": APPLICATION_PORT}]}]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    return _object("apps/v1", "Deployment", name, {"template": template})
 
 
 def _object(api: str, kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:

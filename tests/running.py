@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from chaos import clock
 from chaos.injection.names import PREFIX
 from chaos.mesh.port import Pod, Resource
+from chaos.model.fault import Fault
+from chaos.model.standards import Standards
 from chaos.model.topology import Allow
+from chaos.model.window import Window
 from chaos.run import meshes, traffic
 from chaos.run.experiment import Experiment
+from chaos.run.injecting import Injection
 from chaos.run.run import Run, RunOptions, new_id
+from chaos.run.traffic import Traffic
 from chaos.run.view import Inject, Load
 from tests.calling import Callee, shop
 
@@ -26,8 +33,30 @@ def edge(callee: str) -> str:
     return f"istio-chaos-load -> {callee}"
 
 
-def url(callee: str) -> str:
-    return f"http://{callee}/"
+def url(callee: str, path: str = "/", **arguments: object) -> str:
+    """With arguments: of a service that runs `tests.flawed`."""
+    return f"http://{callee}{path}{f'?{urlencode(arguments)}' if arguments else ''}"
+
+
+@contextmanager
+def flowing(load: Load, *targets: str, rate: str, **options: Any) -> Iterator[list[Traffic]]:
+    """Loads side by side."""
+    with ExitStack() as flows:
+        yield [flows.enter_context(load(target, rate=rate, **options)) for target in targets]
+
+
+@contextmanager
+def injected(inject: Inject, fault: Fault, *edges: str, **options: Any) -> Iterator[list[Injection]]:
+    """The same fault on several edges."""
+    with ExitStack() as injections:
+        yield [injections.enter_context(inject(fault, edge, **options)) for edge in edges]
+
+
+def windows(traffics: Sequence[Traffic], length: str) -> list[Window]:
+    """One of each load, of the same time."""
+    *others, last = traffics
+    window = last.window(length)
+    return [*(each.between(window.evidence.start, window.evidence.end) for each in others), window]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +99,12 @@ def _ended(pid: int) -> bool:
 
 
 @contextmanager
-def opened(folder: Path, callees: Sequence[Callee], more: str = "") -> Iterator[Running]:
+def opened(
+    folder: Path,
+    callees: Sequence[Callee],
+    more: str = "",
+    standards: Standards = Standards(),  # noqa: B008 - frozen
+) -> Iterator[Running]:
     """A run on a mesh with these callees; warm-up and steady window are cut short, for tests of counts and codes."""
     topology = replace(shop(folder, callees, more), allow=Allow(namespaces=("shop",), traffic=("own", "all")))
     groups: dict[str, int] = {}
@@ -87,7 +121,7 @@ def opened(folder: Path, callees: Sequence[Callee], more: str = "") -> Iterator[
             patch.setattr(traffic, name, 0.2)
         for name in ("WARM_UP_REQUESTS", "STEADY_REQUESTS"):
             patch.setattr(traffic, name, 5)
-        run = meshes.open_run("local", topology, RunOptions(id=new_id(), folder=folder / "run"))
+        run = meshes.open_run("local", topology, RunOptions(id=new_id(), folder=folder / "run", standards=standards))
         try:
             yield Running(run, groups)
         finally:
