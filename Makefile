@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup experiments test check format lock bench soak clean
+.PHONY: help setup experiments test check format lock bench mutate soak clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,7 +42,10 @@ lock: $(STAMP)  ## resolve the dependencies anew
 bench: $(STAMP)  ## measure: ratios in one run, with their goals
 	$(BIN)/python -m benchmarks
 
-soak: $(STAMP)  ## the long suites in full
+mutate: $(STAMP)  ## which changes to claims and statistics does no test notice?
+	$(BIN)/python -m tests.mutation.survivors
+
+soak: mutate  ## the long suites in full
 	$(BIN)/python -m tests.simulations.error_rates --runs 20000
 	$(BIN)/pytest tests/integration/test_validate.py --hypothesis-profile=soak
 	KUBEBUILDER_ASSETS=$$(.ci/apiserver) $(BIN)/pytest tests/integration/test_apiserver.py --require-apiserver --seeds=1000

@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chaos.istio.documents import read_text
 from chaos.istio.world import World
+
+settings.register_profile(
+    "mutation", derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
+)
+"""`--hypothesis-profile=mutation`: the same examples every time, however slow mutmut makes them (`make mutate`)."""
 
 
 @pytest.fixture

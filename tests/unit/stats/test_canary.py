@@ -135,3 +135,27 @@ def test_what_one_contrast_shows(held: Estimate, violated: Estimate, expected: D
 def test_margins_that_cannot_be(margins: dict[str, float]) -> None:
     with pytest.raises(InvalidValue, match="the share lies between"):
         CanaryMargins(**margins)
+
+
+def test_a_decision_says_at_which_levels() -> None:
+    found = judge_canary(alike, alpha_violated=0.01, alpha_held=0.04)
+
+    assert (found.alpha_held, found.alpha_violated) == (0.04, 0.01)
+    assert [contrast.unit for contrast in found.direct] == ["share", "s", "s"]
+    assert [contrast.unit for contrast in found.difference_in_differences] == ["share", "s", "s"]
+
+
+def test_a_cell_without_requests_has_no_contrasts() -> None:
+    found = judge_canary(replace(alike, stable_steady=Arm.of(b"", Latencies.of([]))), alpha_violated=0.01)
+
+    assert (found.direct, found.difference_in_differences) == ((), ())
+
+
+@pytest.mark.parametrize("margins", [{"share": 0.0}, {"share": 1.0}, {"part_of_stable": -0.01}, {"least": 0.0}], ids=str)
+def test_margins_that_are_none(margins: dict[str, float]) -> None:
+    with pytest.raises(InvalidValue, match="the share lies between 0 and 1"):
+        CanaryMargins(**margins)
+
+
+def test_of_the_stable_version_nothing_may_be_allowed() -> None:
+    assert CanaryMargins(part_of_stable=0.0).latency(10.0) == 0.005

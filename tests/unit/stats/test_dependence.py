@@ -130,3 +130,13 @@ def test_latencies_are_watched_at_their_quantiles_and_at_the_bound(values: list[
 
 def test_no_latencies_depend_on_nothing() -> None:
     assert dependence.latency_design_effect(Latencies.of([])) == 1.0
+
+
+def test_an_effect_of_one_and_a_half_is_not_seen_yet() -> None:
+    """Episodes of 1, 1 and 2 in 100: (1 + 1 + 4) / 4."""
+    bad = bytearray(100)
+    for at in (5, 45, 85, 86):
+        bad[at] = 1
+
+    assert dependence.episode_design_effect(bytes(bad)) == 1.5
+    assert dependence.share_design_effect(bytes(bad)) == 1.5

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -203,3 +204,52 @@ def test_more_is_planned_for_failures_dependence_and_narrow_margins() -> None:
 @pytest.mark.parametrize("reference", [Arm.of(b"", Latencies.of([])), arm(1, never=0.1)], ids=["empty", "hanging"])
 def test_what_no_number_of_requests_decides(reference: Arm) -> None:
     assert planned_requests(reference) is None
+
+
+def test_a_decision_says_at_which_levels() -> None:
+    found = compare(arm(1), arm(2), alpha_violated=0.01, alpha_held=0.04, both_directions=True)
+
+    assert (found.alpha_held, found.alpha_violated, found.both_directions) == (0.04, 0.01, True)
+
+
+def test_without_requests_there_are_no_components() -> None:
+    assert compare(Arm.of(b"", Latencies.of([])), arm(2), alpha_violated=0.01).components == ()
+
+
+def test_too_few_effective_requests_decide_nothing_however_far_they_differ() -> None:
+    found = compare(arm(1, n=40, factor=50.0), arm(2), alpha_violated=0.01)
+
+    assert found.components[1].worse
+    assert found.outcome is INCONCLUSIVE
+    assert found.needed
+
+
+@pytest.mark.parametrize("reference", [Arm.of(b"", Latencies.of([0.1])), Arm.of(b"\0", Latencies.of([]))], ids=["bits", "times"])
+def test_nothing_is_planned_where_something_is_missing(reference: Arm) -> None:
+    assert planned_requests(reference) is None
+
+
+def test_failures_that_hang_together_take_more_requests() -> None:
+    """Of the share alone: 2 % bad, in rows of 20 and one by one."""
+    wide = Margins(ratio=1000.0, difference=1000.0)
+    rows, single = (bytes(i % 1_000 < 20 for i in range(5_000)), bytes(i % 50 == 0 for i in range(5_000)))
+    times = Latencies.of([0.1 + 0.001 * (i * 7 % 10) for i in range(5_000)])
+    of_rows, of_single = (planned_requests(Arm.of(bad, times), margins=wide) for bad in (rows, single))
+
+    assert of_rows
+    assert of_single
+    assert of_rows > 5 * of_single
+
+
+def test_a_share_estimated_without_dependence_is_not_believed_to_have_none() -> None:
+    times = Latencies.of([0.1 + 0.001 * (i * 7 % 10) for i in range(5_000)])
+    wide = Margins(ratio=1000.0, difference=1000.0)
+    bad = Arm.of(bytes(i % 100 == 0 for i in range(5_000)), times)
+    believed = replace(bad, bad=0)
+
+    planned, less = (planned_requests(each, margins=wide) for each in (bad, believed))
+
+    assert bad.share_design_effect == 1
+    assert planned
+    assert less
+    assert planned > less

@@ -24,6 +24,7 @@ def test_bounds() -> None:
     found = judge_mean(attempts, at_most=2, alpha_violated=0.001)
 
     assert (found.mean, found.maximum, found.requests) == (pytest.approx(mean), 3, 1_003)
+    assert (found.at_most, found.alpha_held, found.alpha_violated) == (2, 0.05, 0.001)
     assert found.upper == pytest.approx(mean + margin(0.05))
     assert found.lower == pytest.approx(mean - margin(0.001))
 
@@ -57,3 +58,10 @@ def test_fewer_requests_than_blocks_decide_nothing() -> None:
 def test_no_requests_have_no_mean() -> None:
     with pytest.raises(InvalidValue, match="no requests"):
         judge_mean([], at_most=2, alpha_violated=0.001)
+
+
+def test_a_mean_at_its_limit_is_not_violated() -> None:
+    """Of nothing at all both bounds are the mean."""
+    found = judge_mean([0.0] * 100, at_most=0.0, alpha_violated=0.001)
+
+    assert (found.lower, found.upper, found.outcome) == (0.0, 0.0, Outcome.HELD)

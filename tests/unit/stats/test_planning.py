@@ -41,3 +41,11 @@ def test_the_exact_rule_has_the_power(allowed: float, expected: float) -> None:
 def test_what_is_not_better_than_allowed_cannot_be_shown(expected: float) -> None:
     with pytest.raises(InvalidValue, match="no load can show"):
         planned_requests(0.01, expected=expected)
+
+
+@pytest.mark.parametrize(
+    ("expected", "alpha_held", "requests"),
+    [(0.0, 0.05, 59), (0.0001, 0.05, 59), (0.0005, 0.05, 62), (0.0, 0.01, 90), (0.0001, 0.01, 109), (0.005, 0.01, 177)],
+)
+def test_few_failures_expected_of_a_claim_of_95_percent(expected: float, alpha_held: float, requests: int) -> None:
+    assert planned_requests(0.05, expected=expected, alpha_held=alpha_held) == requests

@@ -49,6 +49,8 @@ def test_the_tail_is_two_sided(attempts: int, probability: float, data: st.DataO
 
     proof = prove(flagged, attempts, probability)
 
+    assert (proof.flagged, proof.attempts, proof.probability) == (flagged, attempts, probability)
+    assert proof.needed == attempts_needed(probability)
     assert proof.tail == pytest.approx(min(1.0, 2 * min(below, above)), rel=1e-6, abs=1e-200)
     assert proof.proven == ((1 - probability) ** attempts <= 1e-3 and flagged >= 1 and proof.tail >= 1e-4)
 

@@ -11,7 +11,19 @@ from scipy.special import logsumexp
 
 from chaos.errors import InvalidValue
 from chaos.model.outcome import Outcome
-from chaos.stats.sequential import LATENCY_LOOKS, SHARE_LOOKS, LatencyWatch, Look, ShareWatch, high_grid, log_e, low_grid
+from chaos.stats.dependence import latency_design_effect, running_share_design_effect
+from chaos.stats.quantiles import Latencies
+from chaos.stats.sequential import (
+    LATENCY_LOOKS,
+    SHARE_LOOKS,
+    LatencyWatch,
+    Look,
+    ShareWatch,
+    high_grid,
+    log_e,
+    low_grid,
+    planned_looks,
+)
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=50)
 HELD, VIOLATED, INCONCLUSIVE = Outcome.HELD, Outcome.VIOLATED, Outcome.INCONCLUSIVE
@@ -259,3 +271,84 @@ def test_share_of_a_look() -> None:
 def test_what_cannot_be_is_refused(extra: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidValue, match=message):
         ShareWatch(alpha_violated=0.05, **extra)  # type: ignore[arg-type]
+
+
+# Planning
+
+
+@pytest.mark.parametrize(("allowed", "requests"), [(0.05, 69), (0.01, 367), (0.001, 3_669), (0.0, 302)])
+def test_the_look_that_decides_if_nothing_is_bad(allowed: float, requests: int) -> None:
+    planned = planned_looks(allowed, SHARE_LOOKS)
+
+    assert planned == requests
+    assert ShareWatch(allowed, alpha_violated=0.01).advance(bytes(planned)).outcome is HELD
+    assert ShareWatch(allowed, alpha_violated=0.01).advance(bytes(planned - 1)).outcome is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"expected": 0.002}, {"design_effect": 2.0}, {"expected": 0.002, "design_effect": 2.0}, {"alpha_held": 0.01}],
+    ids=str,
+)
+def test_with_failures_dependence_or_less_risk_it_is_the_first_look_whose_bet_pays(more: dict[str, float]) -> None:
+    def pays(requests: int) -> bool:
+        n = requests / more.get("design_effect", 1.0)
+        return log_e(low_grid(0.01), more.get("expected", 0.0) * n, n, 0.01) >= math.log(1 / more.get("alpha_held", 0.05))
+
+    planned = planned_looks(0.01, SHARE_LOOKS, **more)
+    looks = [SHARE_LOOKS.first]
+    while looks[-1] < planned:
+        looks.append(SHARE_LOOKS.after(looks[-1]))
+
+    assert planned > 367
+    assert [pays(look) for look in looks] == [False] * (len(looks) - 1) + [True]
+
+
+def test_what_is_no_better_than_allowed_is_never_decided() -> None:
+    with pytest.raises(InvalidValue, match="no load can show"):
+        planned_looks(0.01, SHARE_LOOKS, expected=0.01)
+
+
+@pytest.mark.parametrize(("requests", "due"), [(0, 50), (49, 50), (50, 56), (56, 62), (60, 62)])
+def test_the_look_that_is_due_next(requests: int, due: int) -> None:
+    assert SHARE_LOOKS.first_after(requests) == due
+
+
+# Where nothing is held, or all of it has to
+
+
+@pytest.mark.parametrize(("bad", "outcome"), [(b"\0", INCONCLUSIVE), (b"\1", VIOLATED)])
+def test_a_guard_is_never_held(bad: bytes, outcome: Outcome) -> None:
+    watch = ShareWatch(0.01, alpha_violated=0.01, alpha_held=0)
+
+    assert watch.advance(bad * 5_000).outcome is outcome
+
+
+@pytest.mark.parametrize(("unsent", "outcome"), [(0, HELD), (1, INCONCLUSIVE)])
+def test_a_claim_of_all_bets_on_nothing_and_needs_all_of_them(unsent: int, outcome: Outcome) -> None:
+    look = ShareWatch(0.0, alpha_violated=0.01).advance(bytes(400), b"\1" * unsent + bytes(400 - unsent))
+
+    assert look.outcome is outcome
+    assert (look.log_e_held, look.log_e_violated) == (-math.inf, -math.inf)
+
+
+def test_requests_that_were_not_sent_hang_together_too() -> None:
+    unsent = bytes(i in range(20, 40) for i in range(200))
+    look = ShareWatch(0.1, alpha_violated=0.01).close(bytes(200), unsent)
+
+    assert look.design_effect == running_share_design_effect(unsent) > 10
+
+
+def test_the_dependence_of_slow_requests_counts_whatever_their_quantiles_do() -> None:
+    values = [10.0 if 400 <= i < 410 else 0.1 + 0.001 * (i * 37 % 100) for i in range(500)]
+
+    look = LatencyWatch(5.0, allowed=0.05, alpha_violated=0.01).advance(values)
+
+    assert look.design_effect == latency_design_effect(Latencies.of(values), bound=5.0) > 10
+    assert latency_design_effect(Latencies.of(values)) < 5
+
+
+def test_latencies_without_dependence_count_in_full() -> None:
+    values = [0.1 + 0.001 * (i * 37 % 100) for i in range(500)]
+
+    assert LatencyWatch(5.0, allowed=0.05, alpha_violated=0.01).advance(values).design_effect == 1

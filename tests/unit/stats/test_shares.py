@@ -257,3 +257,73 @@ def test_the_shortest_mean_burst_is_one() -> None:
 def test_what_cannot_be_is_refused(call, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InvalidValue, match=message):
         call()
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05])
+def test_judging_is_deciding_at_the_level_given(level: float) -> None:
+    bad = bytes(300)
+    latencies = Latencies.of([0.01] * 300)
+
+    by_bits = shares.judge(bad, allowed=0.01, alpha_held=level, alpha_violated=0.001)
+    by_times = shares.judge_latencies(latencies, 1.0, allowed=0.01, alpha_held=level, alpha_violated=0.001)
+
+    assert (by_bits.alpha_held, by_times.alpha_held) == (level, level)
+    assert by_bits.outcome is by_times.outcome is (HELD if level == 0.05 else INCONCLUSIVE)
+
+
+def test_the_dependence_of_slow_requests_counts_whatever_their_quantiles_do() -> None:
+    """All of the slow ones come in one tenth; half, a quarter and a tenth of all are spread evenly."""
+    values = [10.0 if 400 <= i < 410 else 0.1 + 0.001 * (i * 37 % 100) for i in range(1_000)]
+    latencies = Latencies.of(values)
+
+    found = shares.judge_latencies(latencies, 5.0, allowed=0.05, alpha_violated=0.001)
+
+    assert latency_design_effect(latencies) < 2
+    assert found.design_effect == latency_design_effect(latencies, bound=5.0) > 10
+
+
+@pytest.mark.parametrize(("requests", "outcome"), [(50, HELD), (49, INCONCLUSIVE)])
+def test_50_effective_requests_are_enough_for_latencies(requests: int, outcome: Outcome) -> None:
+    found = shares.judge_latencies(Latencies.of([0.01] * requests), 1.0, allowed=0.1, alpha_violated=0.001)
+
+    assert found.outcome is outcome
+
+
+@pytest.mark.parametrize("burst", [0.99, math.inf, math.nan])
+def test_a_burst_that_is_none(burst: float) -> None:
+    with pytest.raises(InvalidValue, match="at least 1"):
+        shares.check_burst(burst)
+
+
+def test_a_single_request_plans_by_its_own_share() -> None:
+    """One of one is bad: as many again would violate, if all of them were."""
+    found = shares.decide(1, 1, allowed=0.5, alpha_violated=0.01)
+
+    assert found.needed == 7  # 0.5 ** 7 < 0.01
+
+
+@pytest.mark.parametrize("design_effect", [1.0, 3.0])
+def test_what_would_violate_counts_effective_requests(design_effect: float) -> None:
+    found = shares.decide(4, 100, allowed=0.01, alpha_violated=1e-4, design_effect=design_effect)
+
+    needed = found.needed
+    assert needed
+    n = needed / design_effect
+    assert special_tail(0.04 * n, n, 0.01) <= 1e-4 < special_tail(0.04 * (n - 1 / design_effect), n - 1 / design_effect, 0.01)
+
+
+def test_no_number_shows_what_lies_at_the_limit() -> None:
+    assert shares.decide(1, 100, allowed=0.01, alpha_violated=1e-4).needed is None
+    assert shares.decide(0, 10, allowed=0.01, alpha_violated=1e-4).needed == 299
+
+
+def test_as_many_again_as_there_were_are_never_enough_by_themselves() -> None:
+    """What is missing speaks against it: only more requests than were scheduled can decide."""
+    found = shares.decide(0, 290, allowed=0.01, alpha_violated=1e-4, missing=1)
+
+    assert found.needed
+    assert found.needed > 291
+
+
+def special_tail(k: float, n: float, share: float) -> float:
+    return float(stats.beta.cdf(share, k, n - k + 1))
