@@ -145,11 +145,7 @@ class EdgeSubject(Subject):
 
     @property
     def empty(self) -> str:
-        if self.seen.calls:
-            return ""
-        if self.seen.private_only:
-            return self.seen.none
-        return f"no call of this window's {len(self.requests)} requests went over it; is it on the path of what the load asks for?"
+        return "" if self.seen.calls else self.seen.none
 
     @property
     def edges(self) -> tuple[EdgeEvidence, ...]:

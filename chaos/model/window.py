@@ -70,12 +70,17 @@ class EdgeEvidence:
     """Everybody else's requests meanwhile, by the mesh's telemetry; None where it has none."""
     private_only: bool = False
     """Only calls on private paths are seen on this mesh."""
+    forms: frozenset[str] = frozenset()
+    """Headers in which the mark of own traffic came to the caller's proxy: traceparent, baggage, b3. Empty without calls."""
+    lost: str = ""
+    """Without calls: how far the mark was seen, and why it may have come no further."""
 
     @property
     def none(self) -> str:
         """What is said where there is no call."""
-        passing = "; on a cluster only calls on private paths are seen, which load with own=False never takes"
-        return "no call of this window's requests went over it" + (passing if self.private_only else "")
+        passing = "on a cluster only calls on private paths are seen, which load with own=False never takes"
+        told = ("no call of this window's requests went over it", passing if self.private_only else "", self.lost)
+        return "; ".join(filter(None, told))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

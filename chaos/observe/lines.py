@@ -6,14 +6,21 @@ stream) and, where the mesh writes them, of its own listeners (`istio_chaos: sid
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from chaos.clock import Pairing
 from chaos.model import marks
 
+FORMS: Final = ("traceparent", "baggage", "b3")
+"""The headers that a proxy writes down and a mark can be in."""
+_FORMS: Final = {
+    forms: forms for number in range(1, len(FORMS) + 1) for forms in map(frozenset, itertools.combinations(FORMS, number))
+}
+"""One of each, for all streams."""
 What = Literal["call", "attempt", "outbound", "inbound"]
 
 
@@ -43,6 +50,8 @@ class Stream:
     """The instruction our route gave it."""
     call: str = ""
     """Names the call, the same for its attempts."""
+    forms: frozenset[str] = frozenset()
+    """The headers that carried the mark."""
 
 
 class Log:
@@ -89,14 +98,15 @@ class Log:
         self._started = {key: stream for key, stream in self._started.items() if not stream.trace.startswith(prefix)}
 
     def _take(self, pod: str, line: Mapping[str, Any]) -> None:
-        trace = self._trace(line)
-        if trace is None:
+        traces = {name: trace for name in FORMS if (trace := self._trace(line, name))}
+        if not traces:
             return
+        trace = next(iter(traces.values()))
         key = (pod, f"{line['istio_chaos']} {line.get('stream')}")
         ends = line.get("event") != "DownstreamStart"
         stream = self._started.pop(key, None) if ends else None
         if stream is None:
-            stream = _started(pod, trace, line, self.clock)
+            stream = _started(pod, trace, line, self.clock, _FORMS[frozenset(traces)])
             self._by_trace.setdefault(trace, []).append(stream)
             if stream.private_path:
                 self._by_path.setdefault(stream.private_path, []).append(stream)
@@ -105,15 +115,12 @@ class Log:
         else:
             self._started[key] = stream
 
-    def _trace(self, line: Mapping[str, Any]) -> str | None:
-        for name in ("traceparent", "baggage", "b3"):
-            found = marks.trace_in(str(line.get(name) or ""))
-            if found and found.startswith(self._prefix):
-                return found
-        return None
+    def _trace(self, line: Mapping[str, Any], form: str) -> str | None:
+        found = marks.trace_in(str(line.get(form) or ""))
+        return found if found and found.startswith(self._prefix) else None
 
 
-def _started(pod: str, trace: str, line: Mapping[str, Any], clock: Pairing) -> Stream:
+def _started(pod: str, trace: str, line: Mapping[str, Any], clock: Pairing, forms: frozenset[str]) -> Stream:
     what = line["istio_chaos"]
     return Stream(
         what=line.get("side", "outbound") if what == "sidecar" else what,
@@ -126,6 +133,7 @@ def _started(pod: str, trace: str, line: Mapping[str, Any], clock: Pairing) -> S
         host=_text(line, "host"),
         chaos=_text(line, "chaos"),
         call=_text(line, "call"),
+        forms=forms,
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from chaos.model.marks import trace_in
-
-FORMS: Final = ("traceparent", "baggage", "b3")
-"""The headers that a sidecar writes down and a mark can be in."""
+from chaos.observe.lines import FORMS
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,7 +7,7 @@ overlaps an unproven transition of an injection belong to none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaos.injection import fault_filter
@@ -244,7 +244,7 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
                 continue
             judged = self._proof(injection, seen.calls)
             if not judged.proven:
-                found.append(f"{injection} is not proven: {judged.reason if judged.drawn else self._lost()}")
+                found.append(f"{injection} is not proven: {judged.reason if seen.calls else seen.none}")
         return found
 
     def _proof(self, injection: InjectionRecord, calls: Sequence[Call]) -> Proof:
@@ -260,14 +260,20 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
         passed = sum(1 for _, stream in self._all_streams() if stream.what == "call" and stream.private_path in observed.paths)
         return proof(injection, [unit for unit in units_ if number in unit.armed], since=since, passed=passed)
 
-    def _lost(self) -> str:
-        """How far the run's own requests were seen, when none reached the fault."""
-        seen = sorted({stream.pod for _, stream in self._all_streams()})
-        if not seen:
-            return "none of the requests of this window was seen in any proxy's log"
+    def _lost(self, observed: ObservedEdge) -> str:
+        """How far the run's own requests were seen, when none came over this edge, and why that may be."""
+        caller = observed.edge.caller.name if observed.edge.caller else ""
+        before = {path for known in self._known.values() if known.edge.callee.name == caller for path in known.paths}
+        streams = [stream for _, stream in self._all_streams()]
+        not_forwarded = "does not forward traceparent, baggage or the B3 headers"
+        if any(_came_to(stream, observed.pods, before) for stream in streams):
+            return (
+                f"their mark came to {caller or 'the caller'}, and was on no call from there to {observed.edge.callee}: either it "
+                f"makes none for these requests, or it {not_forwarded}"
+            )
+        seen = ", ".join(sorted({stream.pod for stream in streams})) or "no proxy's log"
         return (
-            f"none of the requests of this window passed it; their mark was seen in {', '.join(seen)}. Either the caller does not "
-            "call for these requests, or it does not forward traceparent, baggage or the B3 headers"
+            f"their mark was seen in {seen}: either no call is made here for these requests, or somebody on the way {not_forwarded}"
         )
 
     def _all_streams(self) -> list[tuple[int, Stream]]:
@@ -299,6 +305,8 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
             policy_timeout=observed.policy_timeout,
             declared_retries=observed.declared_retries,
             private_only=observed.private_only,
+            forms=frozenset().union(*(s.forms for _, s in streams if s.what == "call" and s.private_path in observed.paths)),
+            lost="" if calls else self._lost(observed),
             circuit=self._circuit(observed) if privately else None,
             bystanders=self._aside.bystanders(observed.edge, self._stretch.start, self._stretch.end),
         )
@@ -338,3 +346,8 @@ def _armed(stream: Stream, observed: ObservedEdge) -> frozenset[int]:
         return fault_filter.drawn(stream.chaos, None)
     hosts = (observed.replicas or {}).get(stream.private_path, ())
     return fault_filter.drawn(stream.chaos, hosts.index(stream.host)) if stream.host in hosts else frozenset()
+
+
+def _came_to(stream: Stream, pods: frozenset[str], before: Collection[str]) -> bool:
+    """Was it served by one of these pods: by their own logs, or those of the private paths that lead there?"""
+    return (stream.what == "inbound" and stream.pod in pods) or (stream.what == "attempt" and stream.private_path in before)

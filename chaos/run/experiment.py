@@ -72,6 +72,8 @@ class Experiment:
         self._traffics: list[Traffic] = []
         self._loads = 0
         self._edges: dict[Edge, Ends] = {}
+        self._since: dict[Edge, int] = {}
+        """Since when a private path stands there."""
         self._ending = False
         self.watcher = Watch(self)
         self.circuits = Circuits(run.mesh, self._breakers)
@@ -131,6 +133,7 @@ class Experiment:
         self._admit(found)
         self._paths.stage(found)
         self._edges[found.edge] = found
+        self._since.setdefault(found.edge, clock.now())
 
     def note(self, text: str) -> None:
         """Something for the report that no number says."""
@@ -175,6 +178,21 @@ class Experiment:
         if not self.injected:
             for traffic in self._traffics:
                 traffic.take_steady()
+
+    def look_for_marks(self, request: InjectionRequest) -> None:
+        """Say so before the first injection if own traffic has not come over its edge so far: the fault may hit nothing.
+
+        No refusal: some edges are only called when something else fails.
+        """
+        if self.injected or request.traffic != "own":
+            return
+        edge, watched = request.edge, [traffic.steady for traffic in self._traffics if traffic.own]
+        since = 0 if self._run.mesh.sees_every_call else self._since[edge]
+        steady = [window for window in watched if window is not None and window.start >= since]
+        seen = [window.edges[edge] for window in steady]
+        if seen and not any(evidence.calls for evidence in seen):
+            requests = sum(len(window.samples) for window in steady)
+            self.note(f"{edge}: no call came over it for {requests} requests without a fault; {seen[0].lost}")
 
     def check_mesh(self) -> None:
         self._run.mesh.check()

@@ -75,6 +75,7 @@ class Injection:
         self._paths.check(self._ends, self._live)
         self._experiment.observe(self.record.request.edge)
         self._experiment.take_steady()
+        self._experiment.look_for_marks(self.record.request)
         # Registered before the first write: from here on the experiment's end undoes it.
         self._experiment.remember(self)
         self._experiment.circuits.start()

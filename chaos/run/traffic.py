@@ -209,6 +209,11 @@ class Traffic:
         return self._experiment.ledger
 
     @property
+    def own(self) -> bool:
+        """Do its requests carry the mark of the experiment? Those of bystanders carry the run's alone."""
+        return self._plan.mark.prefix.startswith(self._experiment.mark.digits)
+
+    @property
     def outlook(self) -> Outlook:
         """What is known before claims on it are watched."""
         experiment, model = self._experiment, self._plan.model
@@ -387,6 +392,7 @@ def _edge(evidence: WindowEvidence, edge: Edge) -> Mapping[str, Any]:
         "calls": len(seen.calls),
         "attempts": sum(call.tries for call in seen.calls),
         "flags": dict(Counter(",".join(sorted(call.flags)) or "-" for call in seen.calls)),
+        "marks": sorted(seen.forms),
         "statuses": {str(s): n for s, n in sorted(Counter(call.status for call in seen.calls).items())},
         "ejections": seen.ejections,
         "policy": list(seen.policy),

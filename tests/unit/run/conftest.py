@@ -81,9 +81,9 @@ def open_shop(shop_topology: Topology, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     opened: list[Run] = []
 
-    def opener(**options: Any) -> Shop:
+    def opener(*, forwards: bool = True, **options: Any) -> Shop:
         events: list[Event] = []
-        behaviours = {"front": Behaviour(calls=("back",), patience="1s", fallback="sorry")}
+        behaviours = {"front": Behaviour(calls=("back",), patience="1s", fallback="sorry", forwards=forwards)}
         given = RunOptions(id=new_id(), folder=tmp_path / "run", listeners=(events.append,), **options)
         run = open_fake(shop_topology, given, behaviours, FailingMesh)
         opened.append(run)
