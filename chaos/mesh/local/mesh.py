@@ -13,7 +13,6 @@ from typing import Any
 
 from chaos.envoy import patches
 from chaos.envoy.configuration import Configuration
-from chaos.envoy.translation import translate
 from chaos.errors import EnvironmentFailure, Unreachable, nearest
 from chaos.istio.documents import Document, read
 from chaos.istio.findings import Finding
@@ -21,13 +20,11 @@ from chaos.istio.gateways import merged_gateway
 from chaos.istio.inventory import pod_of, service_of
 from chaos.istio.world import Proxy, World
 from chaos.mesh.leases import FileLeases
-from chaos.mesh.local import binary, launching
-from chaos.mesh.local.addresses import PROXY_PORT, Held
-from chaos.mesh.local.destinations import with_known_destinations
-from chaos.mesh.local.gateways import localise_gateway
-from chaos.mesh.local.instances import LOAD, Instance
+from chaos.mesh.local import binary, configured, launching
+from chaos.mesh.local import stop as stop_switch
+from chaos.mesh.local.addresses import Held
+from chaos.mesh.local.instances import Instance
 from chaos.mesh.local.launching import Launcher, Running
-from chaos.mesh.local.localise import Place, localise
 from chaos.mesh.local.planning import Plan, Planner
 from chaos.mesh.local.processes import Spawned
 from chaos.mesh.local.sidecars import Sidecar
@@ -97,29 +94,10 @@ class LocalMesh(Mesh):
 
     @property
     def entry(self) -> tuple[Pod, Service, int]:
-        plan = self._plan
-        pod = _load(plan).pod if plan.way_in is None else plan.world.proxy(plan.way_in.pod).pod
-        service = next(s for s in self._services if (s.name, s.namespace) == (self._entry.service, self._entry.namespace))
-        return pod_of(pod), service, self._entry.port
+        return configured.entry(self._plan, self._entry)
 
     def address(self, service: Service | None = None, port: int | None = None) -> Address:
-        plan = self._plan
-        if service is None and plan.way_in is not None:
-            return Address(url=f"http://{plan.way_in.endpoint}", host=plan.way_in.host)
-        if service is None:
-            _, service, entry_port = self.entry
-            port = port or entry_port
-        load = _load(plan)
-        offered = {p.number: p.endpoint for p in load.offered if p.host == service.host and p.http}
-        number = port or next(iter(offered), None)
-        if number not in offered:
-            known = ", ".join(map(str, offered)) or "none"
-            raise Unreachable(
-                f"{service.host} has no HTTP port {number or ''} that {load.pod.id} could send load to; it has: {known}"
-            )
-        # A ServiceEntry's host is its whole name; a Kubernetes service's is short and stands in a namespace.
-        name = service.host if service.external else f"{service.name}.{service.namespace}"
-        return Address(url=f"http://{offered[number]}", host=f"{name}:{number}")
+        return configured.address(self._plan, self._entry, service, port)
 
     # ------------------------------------------------------------------------------------------------ what a proxy holds
     def configuration(self, pod: Pod) -> Configuration:
@@ -215,7 +193,7 @@ class LocalMesh(Mesh):
 
     def _move(self, plan: Plan) -> None:
         """From the plan of now to this one."""
-        bases = {i.pod.id: self._base(plan, i) for i in plan.instances if i.proxy}
+        bases = {i.pod.id: configured.base(plan, i, self._held.block, self._folder) for i in plan.instances if i.proxy}
         coming = [self._made(plan, i, bases) for i in plan.instances if i.pod.id not in self._running]
         self._unsettled = coming
         try:
@@ -293,13 +271,7 @@ class LocalMesh(Mesh):
         return ""
 
     def stopped(self) -> str:
-        if self._stop is None or not self._stop.exists():
-            return ""
-        try:
-            reason = self._stop.read_text(encoding="utf-8", errors="replace").strip()
-        except OSError as error:
-            reason = str(error)
-        return f"the stop switch is set{f': {reason}' if reason else ''} ({self._stop}; remove the file to go on)"
+        return stop_switch.stopped(self._stop)
 
     def close(self) -> None:
         launching.end([*self._running.values(), *self._unsettled])
@@ -308,7 +280,7 @@ class LocalMesh(Mesh):
     # -------------------------------------------------------------------------------------------------------- starting
     def _begin(self) -> None:
         plan = self._plan
-        bases = {i.pod.id: self._base(plan, i) for i in plan.instances if i.proxy}
+        bases = {i.pod.id: configured.base(plan, i, self._held.block, self._folder) for i in plan.instances if i.proxy}
         self._running = {i.pod.id: self._made(plan, i, bases) for i in plan.instances}
         self._launcher.start(plan, list(self._running.values()))
 
@@ -316,22 +288,6 @@ class LocalMesh(Mesh):
         pod = instance.pod.id
         sidecar = Sidecar.of(instance, plan.world.proxy(pod), bases[pod], self._folder / pod) if pod in bases else None
         return Running(instance=instance, sidecar=sidecar)
-
-    def _base(self, plan: Plan, instance: Instance) -> Configuration:
-        """What istiod would push to this instance's proxy, at our addresses."""
-        proxy = plan.world.proxy(instance.pod.id)
-        place = Place(
-            block=self._held.block,
-            namespace=instance.pod.namespace,
-            sidecar=instance.sidecar,
-            application=instance.application,
-            proxy_port=PROXY_PORT,
-            offered=instance.offered,
-            sidecars=frozenset(i.sidecar for i in plan.instances),
-            folder=self._folder / instance.pod.id,
-        )
-        translated = with_known_destinations(plan.world, proxy, translate(plan.world, proxy.id))
-        return localise_gateway(translated, place) if proxy.is_gateway else localise(translated, place)
 
     def _of(self, pod: Pod, *, gone: bool = False) -> Sidecar:
         running = self._running.get(pod.id)
@@ -344,10 +300,6 @@ class LocalMesh(Mesh):
 
 def _sidecars(running: Iterable[Running]) -> list[Sidecar]:
     return [each.sidecar for each in running if each.sidecar is not None]
-
-
-def _load(plan: Plan) -> Instance:
-    return next(instance for instance in plan.instances if instance.pod.workload == LOAD)
 
 
 def _summary(findings: Sequence[Finding], manifests: Iterable[Path]) -> str:
