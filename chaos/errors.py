@@ -27,6 +27,8 @@
 
     Violated (AssertionError)    the system under test broke a claim; not a ChaosError, so that no handler for our own
                                  errors ever swallows a finding
+    PlannedUpToHere (BaseException)  a plan ends where a number would be read: no handler of a test, and no `pytest.raises`,
+                                 takes it for an error
 
 Every message names the place and the remedy. Causes are chained. Nothing below this module may be imported here.
 """
@@ -138,6 +140,10 @@ class Aborted(Inconclusive):
 
 class Violated(AssertionError):
     """A claim does not hold."""
+
+
+class PlannedUpToHere(BaseException):
+    """What follows depends on what would be measured, and a plan measures nothing."""
 
 
 def nearest(given: str, valid: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from chaos.claims.guarding import Guard
 from chaos.claims.judging import undecided, verdict_on
 from chaos.claims.looking import Looking, guard_outlook_of, outlook_of
 from chaos.claims.opening import NotOpenCircuit, OpenCircuit
-from chaos.claims.recovery import Ended, Recover
+from chaos.claims.recovery import Ended, Recover, foreseen_recovery
 from chaos.claims.response_times import RespondWithin
 from chaos.claims.retries import NotRetry, Retry
 from chaos.claims.shedding import Shed
@@ -28,10 +28,10 @@ from chaos.claims.spacing import SpaceRetries
 from chaos.claims.subjects import EdgeSubject, Flowing, WindowSubject
 from chaos.claims.success import Succeed, Sustain
 from chaos.claims.timeouts import TimeOutWithin
-from chaos.errors import Inconclusive, InvalidValue
+from chaos.errors import Inconclusive, InvalidValue, PlannedUpToHere
 from chaos.model.outcome import Outcome
 from chaos.model.verdict import Ledger, Verdict
-from chaos.model.window import EdgeWindow, SoFar, Window, WindowEvidence
+from chaos.model.window import EdgeWindow, Foreseen, SoFar, Window, WindowEvidence
 from chaos.stats.levels import alpha_violated
 
 P = ParamSpec("P")
@@ -66,6 +66,24 @@ class Pending:
 
     def __repr__(self) -> str:
         return f"<{self.claim}: {self._verdict.outcome if self._verdict else 'pending'}>"
+
+
+class Planned(Pending):
+    """A claim of a plan, which nobody ever judges."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Raises PlannedUpToHere."""
+        raise PlannedUpToHere(f"the verdict of {self.claim} on {self._where}")
+
+    def __getattr__(self, name: str) -> object:
+        """In a run it may be a verdict, which has more to read."""
+        if name in Verdict.__dataclass_fields__:
+            return getattr(self.verdict, name)
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"<{self.claim}: planned>"
 
 
 class _Expectation(Generic[S]):
@@ -109,6 +127,9 @@ class _Expectation(Generic[S]):
         """Says what it needs before any of it is sent."""
         outlook = self._window.outlook
         plan = claim.planned(outlook) if outlook else Plan()
+        if outlook is not None and outlook.foresee is not None:
+            said = outlook_of(claim.text, plan, outlook)
+            return _planned(outlook.foresee, Foreseen(claim=claim.text, subject=self._name(), requests=plan.requests, said=said))
         pending = Pending(claim.text, self._window.name, plan.requests)
         if outlook is not None:
             outlook.tell(f"{self._name()}: {outlook_of(claim.text, plan, outlook)}")
@@ -251,6 +272,9 @@ class TrafficClaims:
         Waits for a window that begins then and lasts 10 s, or as long as it takes to tell.
         """
         self._traffic.ledger.unfinished.pop(self._number, None)
+        if (foresee := self._traffic.outlook.foresee) is not None:
+            self._traffic.ledger.number()
+            return _planned(foresee, foreseen_recovery(within, after=after, traffic=self._traffic, by=by))
         claim = Recover(within, after=after, traffic=self._traffic, by=by)
         return _of_window(claim.awaited(), **self._options)._claim(lambda: claim)
 
@@ -289,7 +313,12 @@ class GuardClaims:
         ledger = self._traffic.ledger
         ledger.unfinished.pop(self._number, None)
         outlook = self._traffic.outlook
-        outlook.tell(f"guard on {self._traffic.target}: {guard_outlook_of(claim, claim.planned(outlook), outlook)}")
+        said = guard_outlook_of(claim, plan := claim.planned(outlook), outlook)
+        if outlook.foresee is not None:
+            ledger.number()
+            told = Foreseen(claim=f"{claim.text}, guard", subject=repr(self._traffic), requests=plan.requests, said=said)
+            return _planned(outlook.foresee, told)
+        outlook.tell(f"guard on {self._traffic.target}: {said}")
         guard = _Settling(claim, _levels(ledger), self._traffic, soft=self._soft)
         self._traffic.guard(guard)
         return guard.pending
@@ -308,6 +337,11 @@ class _Settling(Guard):
         if self.pending._verdict is None:
             self.pending._verdict = self.settled()
             self._ledger.settle(self.pending._verdict, soft=self._soft)
+
+
+def _planned(foresee: Callable[[Foreseen], None], claim: Foreseen) -> Planned:
+    foresee(claim)
+    return Planned(claim.claim, claim.subject, claim.requests)
 
 
 def _levels(ledger: Ledger) -> Levels:

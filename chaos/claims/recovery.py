@@ -16,14 +16,14 @@ from typing import Final, Protocol, runtime_checkable
 
 from chaos.claims import gates
 from chaos.claims.claim import Judgement, Levels, written
-from chaos.claims.differences import By, Name, NotDifferFrom, arm
+from chaos.claims.differences import By, Name, NotDifferFrom, arm, margins
 from chaos.claims.subjects import Flowing, WindowSubject, failures, sent
 from chaos.errors import ExperimentError, InvalidValue
 from chaos.model import units
 from chaos.model.injection import InjectionRecord
 from chaos.model.outcome import Outcome
 from chaos.model.samples import Samples
-from chaos.model.window import EdgeEvidence, Window, WindowEvidence, latencies
+from chaos.model.window import EdgeEvidence, Foreseen, Window, WindowEvidence, latencies
 from chaos.stats.equivalence import planned_requests
 from chaos.stats.means import judge_mean
 
@@ -104,6 +104,18 @@ class Recover(NotDifferFrom):
         if taken >= (subject.window.end - self.record.gone) / _SECOND - 1:
             return f"still degraded {units.seconds(taken)} after {self.record} was gone, when this window ended"
         return f"degraded until {units.seconds(taken)} after {self.record} was gone"
+
+
+def foreseen_recovery(within: str | timedelta, *, after: Ended, traffic: Flowing, by: By | None = None) -> Foreseen:
+    """The same claim before anything is measured: its arguments are checked, and how long it waits is said."""
+    seconds = units.duration(within, name="within").total_seconds()
+    _gone(after)
+    margins(by, traffic.ledger.standards)
+    text = written(Recover.method, within=within, after=Name("injection"), by=by)
+    lasts = traffic.ledger.standards.recovered_for
+    begins, ends = units.seconds(seconds), units.seconds(lasts)
+    said = f"{text} looks from {begins} after the fault was gone on, for {ends} or as long as it takes to tell"
+    return Foreseen(claim=text, subject=repr(traffic), requests=None, said=said, seconds=seconds + lasts)
 
 
 def retry_load(subject: WindowSubject, steady: WindowEvidence, alpha: float, *, margin: float = 1.25) -> list[str]:

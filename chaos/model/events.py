@@ -145,8 +145,96 @@ class Noted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlanned(Event):
+    """A load of a plan, told when its block has ended: nothing was sent."""
+
+    experiment: str
+    number: int
+    target: str
+    model: str
+    """`100/s` or `20 users`."""
+    enters: str
+    """The pod whose proxy would be the first."""
+    own: bool
+    """False: bystander traffic, which no injection on own traffic hits."""
+    seconds: float
+    """From its beginning to its end, as its windows add up."""
+    requests: int | None
+    """None where answers decide on it (users)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowPlanned(Event):
+    """A window of a plan."""
+
+    experiment: str
+    load: int
+    """Number of its load."""
+    window: str
+    seconds: float
+    at_most: bool = False
+    """It would end as soon as its claims are decided."""
+    requests: int | None
+    faults: tuple[int, ...] = ()
+    """Numbers of the injections that would be on, and could hit its requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InjectionPlanned(Event):
+    """An injection of a plan: whom it would hit, and what would be written. Nothing was."""
+
+    experiment: str
+    number: int
+    fault: str
+    edge: str
+    side: str
+    reason: str
+    """Why this side."""
+    callers: tuple[str, ...]
+    """The pods whose proxies would hold it."""
+    traffic: str
+    """`own` or `all`."""
+    share: float
+    """Of the calls on this edge, and of the callee's replicas, that it draws from: 0.3 for 30 %."""
+    only: str = ""
+    attempts: int
+    """That it takes to be proven."""
+    expires: float
+    """Seconds after which it ends by itself."""
+    deadline: float
+    """Seconds after which its objects may be removed by anybody."""
+    objects: tuple[str, ...]
+    """`EnvoyFilter bookinfo/istio-chaos-RUN-1-stage`: what would be written, by kind, namespace and name."""
+    policy: tuple[str, ...]
+    """In effect on the edge, one line per route."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimPlanned(Event):
+    """A claim of a plan."""
+
+    experiment: str
+    claim: str
+    subject: str
+    needs: int | None
+    """Requests that decide it; None where nobody can tell beforehand."""
+    planned: int | None
+    """Requests that its window would have."""
+    said: str
+    """What it needs, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtForeseen(Event):
+    """Why what is planned would show nothing, or not begin now."""
+
+    experiment: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentFinished(Event):
-    """One test ended. `outcome`: held, violated, inconclusive, failed, no claim, known weakness, skipped ..."""
+    """One test ended. `outcome`: held, violated, inconclusive, failed, no claim, known weakness, skipped, planned ..."""
 
     experiment: str
     outcome: str

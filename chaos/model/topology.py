@@ -62,6 +62,8 @@ class Choice:
     kubeconfig: Path | None = None
     production: bool = False
     """Real users may be met."""
+    plan: bool = False
+    """Nothing is to be changed: a mesh that a run would be refused on is looked at all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,20 @@ class SoFar(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """A claim that is not going to be judged, and what it would need."""
+
+    claim: str
+    subject: str
+    requests: int | None
+    """That decide it; None where nobody can tell beforehand."""
+    said: str
+    """The same in words."""
+    seconds: float = 0.0
+    """For which whoever claims it waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What is known of a window while it is open: enough to say how long its claims will take."""
 
@@ -170,6 +184,8 @@ class Outlook:
     """Says something to whoever waits for the window."""
     false_held: float = 0.05
     """Chance of a false "held" that its claims may take."""
+    foresee: Callable[[Foreseen], None] | None = None
+    """Of a window that is only planned: is told of its claims, and nobody judges them."""
 
 
 class Count(int):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from chaos.model import units
 from chaos.model.events import WindowClosed
+from chaos.report.plan import lines
 from chaos.report.story import Injected, Story, Told
 from chaos.report.table import SIGNS
 from chaos.report.writer import StoryWriter
@@ -54,6 +55,7 @@ def page(story: Story) -> str:
         sign={outcome: sign for outcome, (sign, _, _) in SIGNS.items()},
         charts=_charts,
         key_numbers=_key_numbers,
+        plan=lines,
     )
 
 

@@ -59,6 +59,7 @@ def _experiment(told: Told) -> dict[str, Any]:
         "verdicts": [_values(event) for event in told.verdicts],
         "notes": told.notes,
         "undo_failures": told.undo_failures,
+        "plan": [{"event": type(event).__name__, **_values(event)} for event in told.plan],
     }
 
 

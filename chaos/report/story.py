@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chaos.model.events import (
+    ClaimPlanned,
+    DoubtForeseen,
     Event,
     ExperimentFinished,
     ExperimentStarted,
     InjectionGone,
+    InjectionPlanned,
     InjectionProven,
+    LoadPlanned,
     LoadStarted,
     Noted,
     RunFinished,
@@ -20,7 +24,11 @@ from chaos.model.events import (
     UndoFailure,
     VerdictGiven,
     WindowClosed,
+    WindowPlanned,
 )
+
+Planned = LoadPlanned | WindowPlanned | InjectionPlanned | ClaimPlanned | DoubtForeseen
+"""What a plan tells instead of doing it."""
 
 INTERRUPTED: Final = "interrupted"
 """Outcome of an experiment that began and never came to an end."""
@@ -55,6 +63,8 @@ class Told:
     verdicts: list[VerdictGiven] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     undo_failures: list[str] = field(default_factory=list)
+    plan: list[Planned] = field(default_factory=list)
+    """In the order of the test, but for loads, which come first: they are told when they have ended."""
 
     @property
     def shown_windows(self) -> list[WindowClosed]:
@@ -139,6 +149,10 @@ class Story:
                         injected.gone = event
             case VerdictGiven():
                 told.verdicts.append(event)
+            case LoadPlanned():
+                told.plan.insert(sum(isinstance(each, LoadPlanned) and each.number < event.number for each in told.plan), event)
+            case WindowPlanned() | InjectionPlanned() | ClaimPlanned() | DoubtForeseen():
+                told.plan.append(event)
             case Noted():
                 told.notes.append(event.text)
             case UndoFailure():

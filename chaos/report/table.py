@@ -25,6 +25,8 @@ SIGNS: Final = {
     "weakness gone": ("!", "!", "yellow"),
     INTERRUPTED: ("!", "!", "yellow"),
     "known weakness": ("~", "~", "yellow"),
+    "planned": ("✓", "+", "green"),
+    "refused": ("✗", "x", "red"),
 }
 _OTHER: Final = ("-", "-", "")
 _EXPLAINED: Final = {"violated", "failed", "undo failed", "inconclusive", "no claim", "weakness gone", "known weakness"}

@@ -67,7 +67,7 @@ class Experiment:
         self.notes: list[str] = []
         self._run = run
         self.mark = Mark(run.id, number)
-        self._paths = Paths(run.mesh, self.mark, run.journal, run.signature, run.path_numbers, may_write=lambda: run.tenure.check())
+        self._paths = self._made_paths()
         self._injections: list[Injection] = []
         self._traffics: list[Traffic] = []
         self._loads = 0
@@ -115,13 +115,13 @@ class Experiment:
             reason=reason,
             callers=tuple(pod.id for path in planned for pod in path.callers.pods),
         )
-        return Injection(self, self._paths, found, record)
+        return self._made_injection(found, record)
 
     def load(self, plan: Callable[[int, Mark], LoadPlan], target: str, observe: str | Edge | Sequence[str | Edge]) -> Traffic:
         """Prepare a load; `plan` gets its number and the experiment's mark. `observe` makes private paths stand first."""
         self.check_mesh()
         self._loads += 1
-        traffic = Traffic(self, plan(self._loads, self.mark), target)
+        traffic = self._made_traffic(plan(self._loads, self.mark), target)
         for edge in [observe] if isinstance(observe, (str, Edge)) else observe:
             self.observe(edge)
         return traffic
@@ -284,6 +284,17 @@ class Experiment:
         self.tell_verdicts()
         if failures:
             raise failures[0] if len(failures) == 1 else ExceptionGroup(f"{self.name}: its end", failures)
+
+    # -- its parts, of which a plan has others
+    def _made_paths(self) -> Paths:
+        run = self._run
+        return Paths(run.mesh, self.mark, run.journal, run.signature, run.path_numbers, may_write=lambda: run.tenure.check())
+
+    def _made_injection(self, found: Ends, record: InjectionRecord) -> Injection:
+        return Injection(self, self._paths, found, record)
+
+    def _made_traffic(self, plan: LoadPlan, target: str) -> Traffic:
+        return Traffic(self, plan, target)
 
     # -- in detail
     def _admit(self, found: Ends) -> None:

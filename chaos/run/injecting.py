@@ -17,7 +17,7 @@ from chaos import clock
 from chaos.errors import ChaosError, ExperimentError, UndoFailed
 from chaos.injection.callers import Ends
 from chaos.injection.switch import Live
-from chaos.model.events import InjectionGone, InjectionProven
+from chaos.model.events import Event, InjectionGone, InjectionProven
 from chaos.model.injection import InjectionRecord
 from chaos.run.paths import LATE, Paths
 from chaos.run.shield import shielded
@@ -130,7 +130,7 @@ class Injection:
         return self.on and clock.now() - self.record.written > self.record.request.expires * 1e9
 
     # -- in detail
-    def _proven(self) -> InjectionProven:
+    def _proven(self) -> Event:
         return InjectionProven(
             experiment=self._experiment.name,
             number=self.record.number,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from chaos.errors import ConfigurationError, MeshFailure, TopologyError
 from chaos.load.port import Generator
 from chaos.mesh.port import Mesh, Remains
+from chaos.model.readiness import Finding, Severity
 from chaos.model.topology import Choice, Topology
 from chaos.run import kind as own_cluster
 from chaos.run import readiness, state
@@ -32,6 +33,8 @@ class Opener:
     open: Callable[[RunOptions], Run]
     header: tuple[str, ...] = ()
     """What is known of the mesh already, for whoever starts the run."""
+    refused: bool = False
+    """A plan can be made, and a run could not be opened now: the header says why."""
 
     def __call__(self, options: RunOptions) -> Run:
         return self.open(options)
@@ -47,7 +50,7 @@ def check(kind: str, topology: Topology, choice: Choice = Choice()) -> Opener:  
         case "local":
             return _check_local(topology)
         case "cluster":
-            return _check_cluster(topology, place(topology, choice))
+            return _check_cluster(topology, place(topology, choice), plan=choice.plan)
         case "kind":
             return _check_kind(topology, choice)
         case _:
@@ -93,7 +96,7 @@ def _check_local(topology: Topology) -> Opener:
     return Opener(lambda options: Run.opened(options, topology, mesh=_local, generator=_locust))
 
 
-def _check_cluster(topology: Topology, where: Place) -> Opener:
+def _check_cluster(topology: Topology, where: Place, *, plan: bool = False) -> Opener:
     from chaos.mesh.cluster import readiness as of_cluster
     from chaos.mesh.cluster.mesh import GATEWAY_NAMESPACES
 
@@ -101,16 +104,27 @@ def _check_cluster(topology: Topology, where: Place) -> Opener:
     try:
         asked = of_cluster.Look(mesh.client, mesh.namespaces, GATEWAY_NAMESPACES, by_gateway=where.url is None)
         found = [*of_cluster.examine(asked), *readiness.examine(readiness.Look(mesh, topology))]
-        if reason := readiness.refusal(found):
+        reason = readiness.refusal(found)
+        if reason and not plan:
             raise MeshFailure(reason)
         gateway, service, port = mesh.entry
         details = {**mesh.identity.details, "entry": f"{service.name}.{service.namespace}:{port} by {gateway.workload}"}
         header = (f"context: {mesh.identity.name}", *(f"{name}: {value}" for name, value in details.items()))
         if counted := readiness.summary(found):
             header += (f"readiness: {counted}; istio-chaos doctor --mesh=cluster tells them",)
+        if plan:
+            header += _for_a_plan(mesh.namespaces, found)
     finally:
         mesh.close()
-    return Opener(lambda options: _visiting(topology, where, options), header)
+    return Opener(lambda options: _visiting(topology, where, options), header, refused=bool(reason))
+
+
+def _for_a_plan(namespaces: Sequence[str], found: Iterable[Finding]) -> tuple[str, ...]:
+    """Which rights a run needs, and everything that would keep it from being opened."""
+    from chaos.mesh.cluster import rights
+
+    needed = f"a run needs in {', '.join(namespaces)}: {rights.told(rights.RUNNER)}"
+    return (needed, *(f"REFUSED, if it were a run: {each}" for each in found if each.severity is Severity.ERROR))
 
 
 def _visiting(topology: Topology, where: Place, options: RunOptions) -> Run:
@@ -120,6 +134,8 @@ def _visiting(topology: Topology, where: Place, options: RunOptions) -> Run:
 def _check_kind(topology: Topology, choice: Choice) -> Opener:
     """The cluster is made, or brought to what it should be, only when the run is opened; then it is a cluster like any other."""
     where = place(topology, own_cluster.at_kind(choice))
+    if choice.plan:
+        return _check_cluster(topology, where, plan=True)  # as it is there: a plan makes none
     own_cluster.check()
 
     def opened(options: RunOptions) -> Run:
@@ -130,6 +146,10 @@ def _check_kind(topology: Topology, choice: Choice) -> Opener:
 
 
 def _local(run: Run) -> Mesh:
+    if run.plans:
+        from chaos.mesh.local.manifest import ManifestMesh
+
+        return ManifestMesh(run.topology, stop=state.folder() / "stop")
     from chaos.mesh.local.mesh import LocalMesh
 
     return LocalMesh.start(

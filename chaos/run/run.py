@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from chaos.errors import UndoFailed
+from chaos.errors import ConfigurationError, UndoFailed
 from chaos.injection.objects import Signature
 from chaos.load.port import Generator
 from chaos.mesh.port import Mesh
@@ -54,6 +54,8 @@ class RunOptions:
     """By which its claims are judged."""
     lease_timeout: float = 0.0
     """Seconds to wait for the first callee while another run has it."""
+    plan: bool = False
+    """Nothing is written and nothing is sent: what experiments would do is told."""
     tells_progress: bool = False
     listeners: tuple[Listener, ...] = field(default=())
 
@@ -61,7 +63,12 @@ class RunOptions:
 class Run:
     """One process of a run with its mesh up. Use `opened`; `close` ends everything, whatever else fails."""
 
+    plans = False
+    """Its mesh is only looked at (`chaos.run.plan`)."""
+
     def __init__(self, options: RunOptions, topology: Topology, *, visiting: bool = False) -> None:
+        if options.plan and not self.plans:
+            raise ConfigurationError("a run that is only planned writes nothing: open it with Run.opened, which sees to that")
         self.id = options.id
         self.topology = topology
         self.tells_progress = options.tells_progress
@@ -72,8 +79,9 @@ class Run:
         self._options = options
         self._closed = False
         options.folder.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal.opened(options.id)
-        self._watchdog: subprocess.Popen[bytes] = watchdog.start(self.journal.path, visiting=visiting)
+        self.journal: Journal
+        self._watchdog: subprocess.Popen[bytes]
+        self._protect(visiting=visiting)
         self.mesh: Mesh
         self.tenure: Tenure
         self.generator: Generator
@@ -89,7 +97,14 @@ class Run:
         generator: Callable[[Run], Generator],
         visiting: bool = False,
     ) -> Run:
-        """Bring everything up; what was started is ended again when a part fails. `visiting` a mesh that outlives the run."""
+        """Bring everything up; what was started is ended again when a part fails. `visiting` a mesh that outlives the run.
+
+        With `options.plan` the mesh is made and looked at, and nothing else is started.
+        """
+        if options.plan:
+            from chaos.run.plan.run import PlannedRun
+
+            return PlannedRun.looking(options, topology, mesh=mesh)
         run = cls(options, topology, visiting=visiting)
         try:
             run.generator = generator(run)  # it starts beside the mesh
@@ -102,26 +117,32 @@ class Run:
         except BaseException:
             run.close()
             raise
-        identity = {"kind": run.mesh.identity.kind, "name": run.mesh.identity.name, **run.mesh.identity.details}
-        run.emit(
+        run.tell_start()
+        return run
+
+    def _protect(self, *, visiting: bool) -> None:
+        """Before anything is started or written: who comes after us knows what to undo."""
+        self.journal = Journal.opened(self.id)
+        self._watchdog = watchdog.start(self.journal.path, visiting=visiting)
+
+    def tell_start(self) -> None:
+        identity = {"kind": self.mesh.identity.kind, "name": self.mesh.identity.name, **self.mesh.identity.details}
+        self.emit(
             RunStarted(
-                run=run.id,
+                run=self.id,
                 mesh=identity,
-                topology=str(topology.file),
-                worker=options.worker,
+                topology=str(self.topology.file),
+                worker=self.worker,
                 versions=_versions(),
             )
         )
-        return run
 
     # -- for experiments
     def experiment(self, name: str) -> Experiment:
-        return Experiment(
-            self,
-            name,
-            next(self._experiment_numbers),
-            Ledger(experiments=self._options.experiments, standards=self._options.standards),
-        )
+        return Experiment(self, name, next(self._experiment_numbers), self.ledger())
+
+    def ledger(self) -> Ledger:
+        return Ledger(experiments=self._options.experiments, standards=self._options.standards)
 
     def spawned(self, group: int, what: str = "load generator") -> None:
         """A child process was started: journalled, so that it is ended when we cannot."""
@@ -208,6 +229,12 @@ class Swept:
 
     done: tuple[str, ...]
     failed: tuple[str, ...]
+
+
+def left_behind() -> list[str]:
+    """What dead runs left on this machine, a line for each journal; nothing is done about it."""
+    found = watchdog.orphans()
+    return [f"{journal.name} is of a run that died: the next run, or istio-chaos sweep, undoes it" for journal in found]
 
 
 def sweep(*, patience: float = watchdog.PATIENCE) -> Swept:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from chaos import clock
 from chaos.claims.subjects import Guardian
 from chaos.errors import Aborted, ExperimentError, Inconclusive, Violated
-from chaos.load.port import Flow, LoadPlan, OpenModel
+from chaos.load.port import ClosedModel, Flow, LoadPlan, OpenModel
 from chaos.model import units
 from chaos.model.breakers import Tally
 from chaos.model.edge import Edge
@@ -60,9 +60,8 @@ class Traffic:
         self._experiment.remember_traffic(self)
         self._flow = self._experiment.generator.start(self._plan)
         self._gathering = Gatherer(self._experiment, self._plan, self._flow)
-        model = self._plan.model
-        text = f"{model.rate:g}/s" if isinstance(model, OpenModel) else f"{model.users} users"
-        self._experiment.emit(LoadStarted(experiment=self._experiment.name, target=self.target, model=text))
+        model = model_text(self._plan.model)
+        self._experiment.emit(LoadStarted(experiment=self._experiment.name, target=self.target, model=model))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
@@ -308,11 +307,7 @@ class Traffic:
         return window
 
     def _warm(self) -> int:
-        """The moment after the first max(2 s, 50 requests)."""
-        seconds = WARM_UP_SECONDS
-        if isinstance(self._plan.model, OpenModel):
-            seconds = max(seconds, WARM_UP_REQUESTS / self._plan.model.rate)
-        return self.flow.started + int(seconds * clock.NS)
+        return self.flow.started + int(warm_up(self._plan.model) * clock.NS)
 
     def _flow_until(
         self, window: Window, start: int, end: int, seconds: float, *, enough: Callable[[], bool] = lambda: False
@@ -346,6 +341,15 @@ class Traffic:
         self._experiment.emit(_closed(self._experiment.name, self.target, evidence))
         window.close(evidence)
         return window
+
+
+def warm_up(model: OpenModel | ClosedModel) -> float:
+    """Seconds that belong to no window: the first max(2 s, 50 requests)."""
+    return max(WARM_UP_SECONDS, WARM_UP_REQUESTS / model.rate) if isinstance(model, OpenModel) else WARM_UP_SECONDS
+
+
+def model_text(model: OpenModel | ClosedModel) -> str:
+    return f"{model.rate:g}/s" if isinstance(model, OpenModel) else f"{model.users} users"
 
 
 def _apart(stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -116,4 +116,8 @@ def pytest_report_teststatus(
             return "inconclusive", "I", ("INCONCLUSIVE", {"yellow": True})
         case "no claim":
             return "no claim", "N", ("NO CLAIM", {"yellow": True})
+        case "planned":
+            return "planned", "p", ("PLANNED", {"green": True})
+        case "refused":
+            return "refused", "R", ("REFUSED", {"red": True})
     return None

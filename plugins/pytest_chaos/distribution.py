@@ -57,7 +57,8 @@ class Controller:
         self._results: Results | None = None
         self._terminated = False
         self._before_us: signal.Handlers | Callable[[int, FrameType | None], object] | int | None = None
-        self._sweep()
+        if not options.plan(config):
+            self._sweep()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -68,7 +69,8 @@ class Controller:
         """A worker that selected experiments has made the run's folder: from now on SIGTERM ends the session as Ctrl-C does."""
         if self._before_us is None and self._folder.is_dir():
             self._before_us = signal.signal(signal.SIGTERM, self._terminate)
-            self._say(f"istio-chaos: experiments on the {options.mesh(self._config)} mesh, one for each worker, run {self._run}")
+            what = "PLAN of experiments" if options.plan(self._config) else "experiments"
+            self._say(f"istio-chaos: {what} on the {options.mesh(self._config)} mesh, one for each worker, run {self._run}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -95,12 +97,14 @@ class Controller:
         from pytest_chaos.results import Results
         from pytest_chaos.session import exit_status
 
-        self._sweep()  # a worker that was killed
+        if not options.plan(self._config):
+            self._sweep()  # a worker that was killed
         self._results = Results(self._config, self._folder)
         self._results.failed_undos += self._failed_undos
         self._results.troubles += self._troubles
         self._results.write()
-        session.exitstatus = exit_status(session.exitstatus, self._failed_undos, self._troubles, terminated=self._terminated)
+        status = exit_status(session.exitstatus, self._failed_undos, self._troubles, terminated=self._terminated)
+        session.exitstatus = self._results.exit_status(status)
         if self._before_us is not None:
             signal.signal(signal.SIGTERM, self._before_us)
 

@@ -18,5 +18,6 @@ def pytest_chaos_mesh(kind: str, topology: Topology, choice: Choice) -> Callable
 
     Called once before the first experiment; raise a `chaos.errors.ChaosError` for what cannot be used. What is returned is called
     when the first experiment begins, in every process of the run; lines in its attribute `header`, if it has one, are shown
-    before. `choice` is what --chaos-target, --chaos-context and the like say. Stops at the first result that is not None.
+    before. With --chaos-plan `options.plan` is set, and `Run.opened` only looks at the mesh. `choice` is what --chaos-target,
+    --chaos-context and the like say. Stops at the first result that is not None.
     """

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MESH, TOPOLOGY, REPORT = "chaos_mesh", "chaos_topology", "chaos_report"
 TARGET, CONTEXT, NAMESPACE, KUBECONFIG = "chaos_target", "chaos_context", "chaos_namespace", "chaos_kubeconfig"
 PRODUCTION = "chaos_production"
+PLAN = "chaos_plan"
 LEASE_TIMEOUT = "chaos_lease_timeout"
 PREFIX = "chaos_"
 STANDARDS = (
@@ -86,6 +87,12 @@ def add(parser: pytest.Parser) -> None:
         default=False,
         help="run on a cluster although the name of its context says production",
     )
+    group.addoption(
+        "--chaos-plan",
+        action="store_true",
+        default=False,
+        help="change nothing and send nothing: tell what each experiment would do, whom it would hit, and what would be refused",
+    )
     parser.addini(MESH, "default of --chaos-mesh")
     parser.addini(TOPOLOGY, "default of --chaos-topology, relative to this file")
     parser.addini(REPORT, "default of --chaos-report, relative to this file")
@@ -100,6 +107,11 @@ def add(parser: pytest.Parser) -> None:
 
 def mesh(config: pytest.Config) -> str:
     return str(config.getoption(MESH) or config.getini(MESH) or DEFAULT_MESH)
+
+
+def plan(config: pytest.Config) -> bool:
+    """Is nothing to be changed and nothing to be sent?"""
+    return bool(config.getoption(PLAN))
 
 
 def choice(config: pytest.Config) -> Choice:
@@ -117,6 +129,7 @@ def choice(config: pytest.Config) -> Choice:
         namespace=said(NAMESPACE),
         kubeconfig=_path(config, KUBECONFIG),
         production=bool(config.getoption(PRODUCTION)),
+        plan=plan(config),
     )
 
 

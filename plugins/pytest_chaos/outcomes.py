@@ -6,6 +6,7 @@ passed, and an `xfail` mark cannot swallow it. A violated claim under `xfail(rai
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from _pytest.pathlib import bestrelpath
 
 import chaos
-from chaos.errors import ChaosError, EnvironmentFailure, Inconclusive, NoClaim, UndoFailed, Violated
-from chaos.model.events import Event, ExperimentFinished
+from chaos.errors import (
+    ChaosError,
+    ConfigurationError,
+    EnvironmentFailure,
+    Inconclusive,
+    NoClaim,
+    PlannedUpToHere,
+    Refused,
+    Stopped,
+    UndoFailed,
+    Violated,
+)
+from chaos.model.events import DoubtForeseen, Event, ExperimentFinished
 from chaos.run.conclusion import conclude, soft_failures
 from pytest_chaos.fixtures import EXPERIMENT
 
@@ -34,8 +47,12 @@ FAILED: Final = "failed"
 """The test itself broke: neither the system nor the evidence."""
 UNDO_FAILED: Final = "undo failed"
 SKIPPED: Final = "skipped"
+PLANNED: Final = "planned"
+"""Of a plan: this is what it would do, up to the first number it reads."""
+REFUSED: Final = "refused"
+"""Of a plan: guard, topology or mesh would not let it."""
 
-_OWN_NAMES: Final = {INCONCLUSIVE, NO_CLAIM, UNDO_FAILED}
+_OWN_NAMES: Final = {INCONCLUSIVE, NO_CLAIM, UNDO_FAILED, PLANNED, REFUSED}
 """Outcomes that no xfail mark may swallow."""
 _PYTEST: Final = Path(pytest.__file__).resolve().parents[1]
 _INSIDE: Final = (Path(chaos.__path__[0]).resolve(), Path(__file__).resolve().parent, _PYTEST / "_pytest", _PYTEST / "pluggy")
@@ -53,8 +70,9 @@ class _Course:
 class Outcomes:
     """The hooks that follow each experiment, and tell what it came to."""
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(self, emit: Callable[[Event], None], *, plans: bool = False) -> None:
         self._emit = emit
+        self._plans = plans
         self._courses: dict[str, _Course] = {}
         self.experiments: dict[str, Experiment] = {}
         """By node id, from their set-up to their teardown."""
@@ -70,8 +88,16 @@ class Outcomes:
                 failure.add_note(f"soft claim that did not hold: {soft}")
             raise
         if experiment is not None:
-            conclude(experiment)
+            self._conclude(experiment)
         return result
+
+    def _conclude(self, experiment: Experiment) -> None:
+        try:
+            conclude(experiment)
+        except (Inconclusive, NoClaim) as lacking:
+            if not self._plans:
+                raise
+            experiment.emit(DoubtForeseen(experiment=experiment.name, text=str(lacking)))
 
     # First, and so outside of pytest's own handling of xfail.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -86,11 +112,19 @@ class Outcomes:
         if isinstance(failure, ChaosError) and not any(map(_is_foreign, _entries(failure))):
             report.longrepr = f"{type(failure).__name__}: {failure}"
         outcome = outcome_of(failure, report)
+        if self._plans:
+            outcome = planned_outcome(failure, report) or outcome
         if outcome in _OWN_NAMES:
-            report.outcome = "failed"
+            report.outcome = "skipped" if outcome == PLANNED else "failed"
             report.__dict__["chaos_outcome"] = outcome  # xdist hands it on with the report
             report.__dict__.pop("wasxfail", None)
-        self._follow(item, report, outcome, _message(failure, report))
+        message = _message(failure, report)
+        if outcome == PLANNED:
+            message = _planned_up_to(failure, item)
+            path, line, _ = item.location
+            report.longrepr = (str(path), (line or 0) + 1, message)
+            call.excinfo = None  # it is no error: nobody wants a debugger there
+        self._follow(item, report, outcome, message)
         return report
 
     def _follow(self, item: pytest.Item, report: pytest.TestReport, outcome: str, message: str) -> None:
@@ -121,6 +155,29 @@ def outcome_of(failure: BaseException | None, report: pytest.TestReport) -> str:
     if report.when != "call":
         return ""
     return WEAKNESS_GONE if report.failed or hasattr(report, "wasxfail") else HELD
+
+
+def planned_outcome(failure: BaseException | None, report: pytest.TestReport) -> str:
+    """What one phase of a plan came to; empty where it is the same as in a run."""
+    found = leaves(failure) if failure is not None else []
+    if any(isinstance(leaf, (ConfigurationError, Refused, Stopped)) for leaf in found):
+        return REFUSED
+    if any(isinstance(leaf, PlannedUpToHere) for leaf in found) or (not found and report.when == "call"):
+        return PLANNED
+    return ""
+
+
+def _planned_up_to(failure: BaseException | None, item: pytest.Item) -> str:
+    """`planned up to here: experiments/test_1.py:12: assert steady.latency("p95") < 0.5 reads the numbers of window 1 ...`"""
+    if failure is None:
+        return "planned to its end"
+    entry = next(reversed([each for each in _entries(failure) if _is_foreign(each)]), None)
+    if entry is None:
+        return f"planned up to here: {failure}"
+    file, line = Path(entry.tb_frame.f_code.co_filename), entry.tb_lineno
+    place = f"{bestrelpath(item.config.invocation_params.dir, file)}:{line}"
+    code = linecache.getline(str(file), line).strip()
+    return f"planned up to here: {place}: {code}\nit reads {failure}"
 
 
 def leaves(failure: BaseException) -> list[BaseException]:
@@ -161,7 +218,7 @@ def _show_only_the_test(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     The traceback itself is made shorter: pytest's own filters (`__tracebackhide__`) would have to be set in every module.
     """
     failure = call.excinfo.value if call.excinfo else None
-    if not isinstance(failure, (ChaosError, Violated)) or item.config.option.fulltrace:
+    if not isinstance(failure, (ChaosError, Violated, PlannedUpToHere)) or item.config.option.fulltrace:
         return
     if kept := [each for each in _entries(failure) if _is_foreign(each)]:
         shorter: TracebackType | None = None

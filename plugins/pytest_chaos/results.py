@@ -9,6 +9,7 @@ import pytest
 
 from chaos.report.html_report import HtmlReport
 from chaos.report.json_report import JsonReport
+from chaos.report.plan import plan
 from chaos.report.story import Story
 from chaos.report.stream import began, merged, write
 from chaos.report.table import Line, needs_plain, reasons, table
@@ -28,6 +29,8 @@ class Results:
         self._story: Story | None = None
         self.failed_undos: list[str] = []
         self.troubles: list[str] = []
+        self.refused = False
+        """A run could not even be opened, as a plan has found out."""
 
     def write(self) -> None:
         """Write every report, if an experiment began at all."""
@@ -37,12 +40,18 @@ class Results:
         elif self._folder.is_dir():
             self._folder.rmdir()
 
+    def exit_status(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
+        """A plan of what would be refused ends as a run whose options are."""
+        refused = self.refused or (self._story is not None and self._story.outcomes["refused"])
+        return pytest.ExitCode.USAGE_ERROR if refused and status in (0, pytest.ExitCode.TESTS_FAILED) else status
+
     def summarize(self, terminal: pytest.TerminalReporter) -> None:
         """The outcomes pytest has no section for, the table, and what must not be overlooked."""
-        for category, title in (("inconclusive", "INCONCLUSIVE"), ("no claim", "NO CLAIM")):
+        for category, title in (("inconclusive", "INCONCLUSIVE"), ("no claim", "NO CLAIM"), ("refused", "REFUSED")):
             self._section(terminal, category, title)
         if self._story is not None:
-            self._table(terminal, self._story)
+            tell = self._plan if options.plan(self._config) else self._table
+            tell(terminal, self._story)
         for trouble in self.troubles:
             terminal.write_line(f"istio-chaos: ending the run: {trouble}", yellow=True)
         if self.failed_undos:
@@ -71,6 +80,16 @@ class Results:
             _write(writer, line)
         if "lint" in story.mesh:
             terminal.write_line(f"lint: {story.mesh['lint']}")
+        self._name_files(terminal)
+
+    def _plan(self, terminal: pytest.TerminalReporter, story: Story) -> None:
+        writer = self._config.get_terminal_writer()
+        terminal.write_sep("=", "plan")
+        for line in plan(story, width=writer.fullwidth, plain=needs_plain(getattr(writer._file, "encoding", None))):
+            _write(writer, line)
+        self._name_files(terminal)
+
+    def _name_files(self, terminal: pytest.TerminalReporter) -> None:
         for file in self._files:
             terminal.write_line(f"report: {options.shown(self._config, file)}")
 

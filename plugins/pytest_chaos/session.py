@@ -21,7 +21,7 @@ from chaos.errors import ChaosError, ExperimentError, UndoFailed
 from chaos.model.events import Event, ExperimentStarted
 from chaos.report.stream import EventFile
 from chaos.run import retention, shield
-from chaos.run.run import Run, RunOptions, Swept, new_id, sweep
+from chaos.run.run import Run, RunOptions, Swept, left_behind, new_id, sweep
 from pytest_chaos import options, selection
 from pytest_chaos.distribution import tell_controller
 from pytest_chaos.fixtures import EXPERIMENT
@@ -119,13 +119,16 @@ class Session:
         self.troubles: list[str] = []
         """What went wrong while the run was ended, other than an undo."""
         self.folder = Path(self._given["folder"]) if self._given else options.report(config) / self._id
-        self.outcomes = Outcomes(self._emit)
+        self._plan = options.plan(config)
+        self.outcomes = Outcomes(self._emit, plans=self._plan)
         self._listeners: list[Callable[[Event], None]] = [EventFile(self.folder, self._worker or "main")]
         self._results = Results(config, self.folder)
+        self._results.refused = getattr(opener, "refused", False)
         if self._given:
             self.folder.mkdir(parents=True, exist_ok=True)  # tells the controller that there are experiments
-        self._swept = Swept((), ()) if self._given else sweep(patience=PATIENT)  # with xdist the controller did
-        if not self._given:
+        # With xdist the controller did; and a plan changes nothing.
+        self._swept = Swept((), ()) if self._given or self._plan else sweep(patience=PATIENT)
+        if not self._given and not self._plan:
             retention.prune(options.report(config))
         if line := Progress.on(config):
             self._listeners.append(line)
@@ -144,6 +147,7 @@ class Session:
                     experiments=self._experiments,
                     standards=self._standards,
                     lease_timeout=self._lease_timeout,
+                    plan=self._plan,
                     tells_progress=len(self._listeners) > 1,
                     listeners=(self._emit,),
                 )
@@ -169,9 +173,13 @@ class Session:
             *(f"istio-chaos: swept {line}" for line in self._swept.done),
             *(f"istio-chaos: NOT UNDONE: {line}" for line in self._swept.failed),
         ]
+        plan = "PLAN of " if self._plan else ""
+        only = ": nothing is changed and nothing is sent" if self._plan else ""
+        left = [f"istio-chaos: {line}" for line in left_behind()] if self._plan else []
         return [
             *swept,
-            f"istio-chaos: {_counted(self._experiments)} on the {options.mesh(self._config)} mesh, run {self._id}",
+            *left,
+            f"istio-chaos: {plan}{_counted(self._experiments)} on the {options.mesh(self._config)} mesh, run {self._id}{only}",
             f"topology: {options.shown(self._config, self._topology.file)}",
             *getattr(self._opener, "header", ()),
         ]
@@ -199,7 +207,8 @@ class Session:
                 self._results.write()
                 self._results.failed_undos += failed
                 self._results.troubles += self.troubles
-            session.exitstatus = exit_status(session.exitstatus, failed, self.troubles, terminated=self._signals > 0)
+            status = exit_status(session.exitstatus, failed, self.troubles, terminated=self._signals > 0)
+            session.exitstatus = self._results.exit_status(status)
 
     @property
     def failed_undos(self) -> list[str]:

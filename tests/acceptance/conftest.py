@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import chaos.testing.fake  # once here, not again in every pytest that runs inside this one
+import chaos.run.plan.experiment  # once here, not again in every pytest that runs inside this one
+import chaos.testing.fake
 from tests.acceptance.shop import CONFTEST, HEAD, MANIFESTS, OPTIONS, TOPOLOGY
 
 Shop = Callable[..., pytest.RunResult]

@@ -5,7 +5,7 @@ A right that is not `needed` is one without which less is seen or done, and what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chaos.injection.names import STOP
@@ -70,3 +70,12 @@ REAPER: tuple[Right, ...] = (
     *_rights("get list create update delete", kinds.LEASE, "who is alive, and that the reaper is"),
 )
 """Of the reaper, in each namespace it looks after."""
+
+
+def told(rights: Iterable[Right]) -> str:
+    """`list pods; get, create pods/portforward; ...`: those that are needed, by resource."""
+    verbs: dict[str, list[str]] = {}
+    for right in rights:
+        if right.needed:
+            verbs.setdefault(right.resource, []).append(right.verb)
+    return "; ".join(f"{', '.join(each)} {resource}" for resource, each in verbs.items())

@@ -210,6 +210,16 @@ def test_a_run_brings_the_cluster_up_when_it_is_opened_and_not_before(
     assert [where.context for where in seen] == [CONTEXT]  # type: ignore[attr-defined]
 
 
+def test_a_plan_makes_no_cluster(tools: Tools, of_bookinfo: Topology, tmp_path: Path) -> None:
+    tools.have("kind", "kubectl", "istioctl", "docker")
+    (tmp_path / "kubeconfig").write_text("apiVersion: v1\nkind: Config\ncontexts: []\n")
+
+    with pytest.raises(ConfigurationError, match="kind-istio-chaos"):
+        meshes.check("kind", of_bookinfo, Choice(plan=True, kubeconfig=tmp_path / "kubeconfig"))
+
+    assert tools.calls == []
+
+
 def test_a_run_without_tools_is_refused_before_it_begins(tools: Tools, of_bookinfo: Topology) -> None:
     (tools.folder / "docker").unlink()
 
