@@ -180,8 +180,24 @@ class WindowPlanned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PathPlanned(Event):
+    """A private path of a plan, for an edge that is observed or injected on: what would be written. Nothing was."""
+
+    experiment: str
+    edge: str
+    callers: tuple[str, ...]
+    """The pods whose proxies would hold it."""
+    policy: tuple[str, ...]
+    """In effect on the edge, one line per route and cluster."""
+    objects: tuple[str, ...]
+    """`EnvoyFilter bookinfo/istio-chaos-RUN-1-stage`: by kind, namespace and name."""
+    deadline: float
+    """Seconds after which anybody may remove them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InjectionPlanned(Event):
-    """An injection of a plan: whom it would hit, and what would be written. Nothing was."""
+    """An injection of a plan, on a path of it: whom it would hit."""
 
     experiment: str
     number: int
@@ -201,12 +217,6 @@ class InjectionPlanned(Event):
     """That it takes to be proven."""
     expires: float
     """Seconds after which it ends by itself."""
-    deadline: float
-    """Seconds after which its objects may be removed by anybody."""
-    objects: tuple[str, ...]
-    """`EnvoyFilter bookinfo/istio-chaos-RUN-1-stage`: what would be written, by kind, namespace and name."""
-    policy: tuple[str, ...]
-    """In effect on the edge, one line per route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from chaos.model.events import ClaimPlanned, DoubtForeseen, InjectionPlanned, LoadPlanned, WindowPlanned
+from chaos.model.events import ClaimPlanned, DoubtForeseen, InjectionPlanned, LoadPlanned, PathPlanned, WindowPlanned
 from chaos.report.story import Planned, Story, Told
 from chaos.report.table import SIGNS, Line
 
@@ -60,6 +60,8 @@ def _told(event: Planned, loads: int) -> Iterator[tuple[str, str]]:
             yield _load(event, loads), ""
         case WindowPlanned():
             yield _window(event, loads), ""
+        case PathPlanned():
+            yield from _path(event)
         case InjectionPlanned():
             yield from _injection(event)
         case ClaimPlanned():
@@ -94,12 +96,16 @@ def _injection(event: InjectionPlanned) -> Iterator[tuple[str, str]]:
     yield f"fault {event.number}: {event.fault} on {event.edge}, at the {event.side}", "bold"
     yield f"{_INDENT}hits {whom} on this edge{f' ({only})' if only else ''}, in {', '.join(event.callers)}", ""
     yield f"{_INDENT}why the {event.side}: {event.reason}", ""
-    for line in event.policy:
-        yield f"{_INDENT}policy in effect: {line}", "light"
     if event.attempts > 1:
         yield f"{_INDENT}proven by {event.attempts} attempts or more", ""
-    yield f"{_INDENT}ends by itself after {event.expires:g} s; anybody may remove its objects after {event.deadline:g} s", ""
-    yield f"{_INDENT}would write {', '.join(_pairs(event.objects))}", ""
+    yield f"{_INDENT}ends by itself after {event.expires:g} s", ""
+
+
+def _path(event: PathPlanned) -> Iterator[tuple[str, str]]:
+    yield f"private path on {event.edge}, in {', '.join(event.callers)}", ""
+    for line in event.policy:
+        yield f"{_INDENT}policy in effect: {line}", "light"
+    yield f"{_INDENT}would write {', '.join(_pairs(event.objects))}; anybody may remove them after {event.deadline:g} s", ""
 
 
 def _pairs(objects: Sequence[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from chaos.model.events import (
     LoadPlanned,
     LoadStarted,
     Noted,
+    PathPlanned,
     RunFinished,
     RunStarted,
     UndoFailure,
@@ -27,7 +28,7 @@ from chaos.model.events import (
     WindowPlanned,
 )
 
-Planned = LoadPlanned | WindowPlanned | InjectionPlanned | ClaimPlanned | DoubtForeseen
+Planned = LoadPlanned | PathPlanned | WindowPlanned | InjectionPlanned | ClaimPlanned | DoubtForeseen
 """What a plan tells instead of doing it."""
 
 INTERRUPTED: Final = "interrupted"
@@ -151,7 +152,7 @@ class Story:
                 told.verdicts.append(event)
             case LoadPlanned():
                 told.plan.insert(sum(isinstance(each, LoadPlanned) and each.number < event.number for each in told.plan), event)
-            case WindowPlanned() | InjectionPlanned() | ClaimPlanned() | DoubtForeseen():
+            case PathPlanned() | WindowPlanned() | InjectionPlanned() | ClaimPlanned() | DoubtForeseen():
                 told.plan.append(event)
             case Noted():
                 told.notes.append(event.text)

@@ -65,14 +65,15 @@ def test_it_is_told_under_each_experiment(shop, project):
             "*= plan =*",
             "✓ planned: test_shop.py::test_reads",
             "  load on / at 20/s by istio-chaos-load.shop: 10.5 s, 210 requests",
+            "  private path on front -> back, in front.shop",
+            "    policy in effect: *",
+            "    would write EnvoyFilter shop/istio-chaos-RUN-2-{stage,switch},*",
             "  window 1 of /: 3 s, 60 requests",
             "  fault 1: delay 2s at 30% on front -> back, at the caller",
             "    hits 30 % of own traffic on this edge, in front.shop",
             "    why the caller: no policy of this edge would act on it,*",
-            "    policy in effect: *",
             "    proven by 20 attempts or more",
-            "    ends by itself after 600 s; anybody may remove its objects after 1200 s",
-            "    would write EnvoyFilter shop/istio-chaos-RUN-2-{stage,switch},*",
+            "    ends by itself after 600 s",
             "  window 2 of /: 5 s, 100 requests, under fault 1",
             '  claim on window 2 of /: to_succeed(at_least="99%") needs 299 requests if*',
             "    ! needs 299, planned 100: would be inconclusive",
@@ -248,14 +249,15 @@ def test_reports_of_a_plan(shop, project):
     (reads, *_) = report(project)["experiments"]
     assert [event["event"] for event in reads["plan"]] == [
         "LoadPlanned",
+        "PathPlanned",
         "WindowPlanned",
         "InjectionPlanned",
         "WindowPlanned",
         "ClaimPlanned",
     ]
-    injection = reads["plan"][2]
+    _, path, _, injection, *_ = reads["plan"]
     assert injection["share"] == pytest.approx(0.3)
-    assert injection["objects"] == [
+    assert path["objects"] == [
         "EnvoyFilter shop/istio-chaos-RUN-2-stage",
         "EnvoyFilter shop/istio-chaos-RUN-2-switch",
         "Lease shop/istio-chaos.back.shop.svc.cluster.local",

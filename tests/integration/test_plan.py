@@ -108,9 +108,9 @@ def test_a_plan_reads_a_cluster_and_writes_nothing(
             "context: kind-test",
             "a run needs in shop: list pods; list services; *; list, create, patch, delete envoyfilters; *",
             "✓ planned: test_shop.py::test_store_is_gone",
+            "    would write EnvoyFilter shop/istio-chaos-RUN-*-{stage,switch},*",
             "  fault 1: abort 503 on web -> store, at the callee",
             "    hits all own traffic on this edge, in web*.shop",
-            "    would write EnvoyFilter shop/istio-chaos-RUN-*-{stage,switch},*",
             "  planned up to here: test_shop.py:*: assert during.errors == 0",
             "1 experiment, 1 fault on 1 edge, 540 requests in 13.5 s of load; nothing was*",
         ]

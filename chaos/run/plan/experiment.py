@@ -16,7 +16,7 @@ from chaos.load.port import LoadPlan
 from chaos.mesh.port import Lease
 from chaos.model import units
 from chaos.model.edge import Edge
-from chaos.model.events import ClaimPlanned, DoubtForeseen, InjectionPlanned
+from chaos.model.events import ClaimPlanned, DoubtForeseen, InjectionPlanned, PathPlanned
 from chaos.model.fault import Fault
 from chaos.model.injection import InjectionRecord
 from chaos.model.verdict import Ledger
@@ -104,9 +104,23 @@ class PlannedExperiment(Experiment):
             only=request.only,
             attempts=max(map(attempts_needed, percents)),
             expires=request.expires,
-            deadline=self._run.objects_live,
-            objects=tuple(self._objects(found, paths)),
+        )
+
+    def observe(self, edge: str | Edge) -> None:
+        known = set(self._edges)
+        super().observe(edge)
+        for new in self._edges.keys() - known:
+            self.emit(self._path(self._edges[new]))
+
+    def _path(self, found: Ends) -> PathPlanned:
+        paths = self._paths.of(found)
+        return PathPlanned(
+            experiment=self.name,
+            edge=str(found.edge),
+            callers=tuple(pod.id for path in paths for pod in path.callers.pods),
             policy=tuple(dict.fromkeys(line for path in paths for line in path.policy.lines)),
+            objects=tuple(self._objects(found, paths)),
+            deadline=self._run.objects_live,
         )
 
     def _objects(self, found: Ends, paths: Sequence[PrivatePath]) -> list[str]:

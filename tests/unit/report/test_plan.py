@@ -14,6 +14,7 @@ from chaos.model.events import (
     InjectionPlanned,
     LoadPlanned,
     Noted,
+    PathPlanned,
     WindowPlanned,
 )
 from chaos.report.plan import lines, plan
@@ -23,7 +24,12 @@ NAME = "test_shop.py::test_a_very_long_name_that_says_what_is_believed_of_the_sy
 FAULT = InjectionPlanned(
     at=3, experiment=NAME, number=1, fault="abort 503 at 30%", edge="front -> back", side="callee", reason="the mesh retries such an answer",
     callers=("front-1.shop", "front-2.shop"), traffic="all", share=0.15, only="everybody, 1 replica, end-user: jason", attempts=20,
-    expires=600, deadline=1200, policy=("route default: no timeout, 2 retries on 5xx",),
+    expires=600,
+)  # fmt: skip
+
+PATH = PathPlanned(
+    at=1.5, experiment=NAME, edge="front -> back", callers=("front-1.shop", "front-2.shop"), deadline=1200,
+    policy=("route default: no timeout, 2 retries on 5xx",),
     objects=(
         "EnvoyFilter shop/istio-chaos-RUN-1-stage", "EnvoyFilter shop/istio-chaos-RUN-1-switch",
         "Lease shop/istio-chaos.back.shop.svc.cluster.local",
@@ -36,6 +42,7 @@ def story() -> Story:
     claim = {"experiment": NAME, "subject": "window 2 of /", "said": "to_succeed() needs 299 requests if nothing is bad"}
     events: list[Event] = [
         ExperimentStarted(at=1, experiment=NAME),
+        PATH,
         WindowPlanned(at=2, experiment=NAME, load=1, window="window 1 of /", seconds=3, requests=60),
         FAULT,
         Noted(at=3.5, experiment=NAME, text="back.shop:80: at most 10 % of 2 hosts may be out, which is none: it can never open"),
@@ -93,7 +100,7 @@ def test_loads_come_first_in_their_order(story: Story) -> None:
     assert [line.split(":")[0] for line in told[:3]] == [
         "load 1 on / at 20/s by gateway.istio-system",
         "load 2 on /other at 3 users by istio-chaos-load, bystander traffic",
-        "window 1 of / (load 1)",
+        "private path on front -> back, in front-1.shop, front-2.shop",
     ]
 
 

@@ -13,7 +13,7 @@ from chaos.claims.expect import expect
 from chaos.errors import ConfigurationError, ExperimentError, InvalidValue, NotAllowed, PlannedUpToHere, Stopped
 from chaos.injection.names import LABEL_MANAGED, LABEL_RUN
 from chaos.mesh.port import EnvoyFilter
-from chaos.model.events import ClaimPlanned, DoubtForeseen, Event, InjectionPlanned, LoadPlanned, WindowPlanned
+from chaos.model.events import ClaimPlanned, DoubtForeseen, Event, InjectionPlanned, LoadPlanned, PathPlanned, WindowPlanned
 from chaos.model.fault import abort, delay
 from chaos.model.topology import Allow, Topology
 from chaos.model.window import EdgeWindow, Window
@@ -105,13 +105,23 @@ def test_an_injection_says_whom_it_hits_and_what_it_writes(plan: Planning) -> No
     (told,) = plan.told(InjectionPlanned)
     assert (told.side, told.callers, told.traffic, told.only) == ("callee", ("front.shop",), "own", "1 replica")
     assert told.share == pytest.approx(0.75 / 2)  # at least one of both draws, at one of two replicas
-    assert (told.attempts, told.expires, told.deadline) == (10, 20, 1200)
-    assert [name.replace("2", "N") for name in told.objects] == [
-        "EnvoyFilter shop/istio-chaos-RUN-N-stage",
-        "EnvoyFilter shop/istio-chaos-RUN-N-switch",
+    assert (told.attempts, told.expires) == (10, 20)
+
+
+def test_a_path_says_what_would_be_written_once(plan: Planning) -> None:
+    with plan.load("/", rate="20/s", observe=EDGE):
+        for fault in (abort(503), delay("1s")):
+            with plan.inject(fault, EDGE):
+                pass
+
+    (path,) = plan.told(PathPlanned)
+    assert (path.edge, path.callers, path.deadline) == (EDGE, ("front.shop",), 1200)
+    assert path.objects == (
+        "EnvoyFilter shop/istio-chaos-RUN-1-stage",
+        "EnvoyFilter shop/istio-chaos-RUN-1-switch",
         f"Lease {'/'.join(LEASE)}",
-    ]
-    assert any("2 retries" in line for line in told.policy)
+    )
+    assert any("2 retries" in line for line in path.policy)
 
 
 def test_everybody_is_said_to_be_everybody(plan_of: Callable[..., Planning]) -> None:
