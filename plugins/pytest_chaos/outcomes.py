@@ -112,20 +112,26 @@ class Outcomes:
         if isinstance(failure, ChaosError) and not any(map(_is_foreign, _entries(failure))):
             report.longrepr = f"{type(failure).__name__}: {failure}"
         outcome = outcome_of(failure, report)
+        refusals = self._refusals(item)
         if self._plans:
-            outcome = planned_outcome(failure, report) or outcome
+            outcome = planned_outcome(failure, report, refused=bool(refusals)) or outcome
         if outcome in _OWN_NAMES:
             report.outcome = "skipped" if outcome == PLANNED else "failed"
             report.__dict__["chaos_outcome"] = outcome  # xdist hands it on with the report
             report.__dict__.pop("wasxfail", None)
         message = _message(failure, report)
-        if outcome == PLANNED:
-            message = _planned_up_to(failure, item)
+        if outcome in (PLANNED, REFUSED) and (failure is None or isinstance(failure, PlannedUpToHere)):
             path, line, _ = item.location
-            report.longrepr = (str(path), (line or 0) + 1, message)
+            message = "\n".join([*refusals, _planned_up_to(failure, item)])
+            report.longrepr = message if refusals else (str(path), (line or 0) + 1, message)
             call.excinfo = None  # it is no error: nobody wants a debugger there
         self._follow(item, report, outcome, message)
         return report
+
+    def _refusals(self, item: pytest.Item) -> list[str]:
+        """Why a run of this experiment could not begin now, although it can be planned."""
+        refusals: list[str] = getattr(self.experiments.get(item.nodeid), "refusals", [])
+        return refusals
 
     def _follow(self, item: pytest.Item, report: pytest.TestReport, outcome: str, message: str) -> None:
         course = self._courses.setdefault(item.nodeid, _Course())
@@ -157,13 +163,13 @@ def outcome_of(failure: BaseException | None, report: pytest.TestReport) -> str:
     return WEAKNESS_GONE if report.failed or hasattr(report, "wasxfail") else HELD
 
 
-def planned_outcome(failure: BaseException | None, report: pytest.TestReport) -> str:
-    """What one phase of a plan came to; empty where it is the same as in a run."""
+def planned_outcome(failure: BaseException | None, report: pytest.TestReport, *, refused: bool = False) -> str:
+    """What one phase of a plan came to; empty where it is the same as in a run. `refused`: the mesh would not let it begin."""
     found = leaves(failure) if failure is not None else []
     if any(isinstance(leaf, (ConfigurationError, Refused, Stopped)) for leaf in found):
         return REFUSED
     if any(isinstance(leaf, PlannedUpToHere) for leaf in found) or (not found and report.when == "call"):
-        return PLANNED
+        return REFUSED if refused else PLANNED
     return ""
 
 

@@ -159,7 +159,17 @@ def test_the_stop_switch_is_a_refusal(shop, project):
     result = shop(WHOLE, PLAN)
 
     assert result.ret == 4
-    result.stdout.fnmatch_lines(["*Stopped: front -> back: the stop switch is set: game day is over*"])
+    assert outcomes(project) == {"test_whole": "refused"}
+    result.stdout.fnmatch_lines(
+        [
+            "*= REFUSED =*",
+            "front -> back: the stop switch is set: game day is over",
+            "planned to its end",
+            "✗ refused: test_shop.py::test_whole",
+            "  ! REFUSED, if it were a run: front -> back: the stop switch is set: game day",
+            "  fault 1: delay 2s on front -> back, at the caller",
+        ]
+    )
 
 
 def test_a_broken_test_is_broken(shop, project):

@@ -160,7 +160,9 @@ def test_without_a_reaper_a_plan_is_refused(planned: Callable[..., pytest.RunRes
     result = planned()
 
     assert result.ret == 4
-    result.stdout.fnmatch_lines(["*Stopped: web -> store: no reaper looks after namespace shop*"])
+    result.stdout.fnmatch_lines(
+        ["web -> store: no reaper looks after namespace shop*", "  fault 1: abort 503 on web -> store, at the callee"]
+    )
 
 
 # -- the local mesh

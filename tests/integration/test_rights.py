@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from chaos.mesh.cluster.kinds import Kind
 from chaos.mesh.cluster.remains import ClusterRemains
 from chaos.mesh.cluster.rights import REAPER, RUNNER, Right
 from chaos.model.edge import Edge
+from chaos.model.events import InjectionPlanned, LoadPlanned
 from chaos.model.readiness import Severity
 from chaos.model.topology import Allow, Choice, Target, Topology
 from chaos.run import meshes
 from chaos.run.doctor import examine
 from chaos.run.reaper import Reaper
+from chaos.run.run import RunOptions, new_id
 from tests.apiserver.server import CONTEXT, ApiServer
 from tests.apiserver.world import ROLE, ROLE_BINDING, World, world
 from tests.integration.test_deploy import built, named
@@ -138,6 +141,35 @@ def test_a_run_without_a_right_is_refused(granted: World, place: tuple[Topology,
 
     with pytest.raises(MeshFailure, match="we may not delete envoyfilters"):
         meshes.check("cluster", *place)
+    assert granted.objects() == before
+
+
+def test_a_plan_needs_no_right_to_write(granted: World, place: tuple[Topology, Choice], tmp_path: Path) -> None:
+    writing = [right for right in RUNNER if right.verb not in ("get", "list") and right.subresource != "portforward"]
+    allowed = rules("istio-chaos-runner")
+    for right in writing:
+        allowed = without(allowed, right)
+    only(granted, "tester", allowed)
+    before, events = granted.objects(), []
+
+    opener = meshes.check("cluster", place[0], replace(place[1], plan=True))
+    run = opener(RunOptions(id=new_id(), folder=tmp_path / "run", plan=True, listeners=(events.append,)))
+    with (
+        closing(run),
+        experiment(run) as (inject, load, _),
+        load("/call?url=http://store/echo", rate="40/s") as traffic,
+        inject(abort(503), "web -> store", at="callee"),
+    ):
+        traffic.window("10s")
+
+    assert opener.refused
+    told = "\n".join(opener.header)
+    assert writing
+    assert all(f"we may not {right.verb} {right.resource}" in told for right in writing)
+    assert [type(event).__name__ for event in events if isinstance(event, (InjectionPlanned, LoadPlanned))] == [
+        "InjectionPlanned",
+        "LoadPlanned",
+    ]
     assert granted.objects() == before
 
 

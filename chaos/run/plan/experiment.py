@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from chaos import clock
+from chaos.errors import Stopped
 from chaos.injection import objects
 from chaos.injection.callers import Ends
 from chaos.injection.names import PREFIX, key, lease_name
@@ -44,6 +45,8 @@ class PlannedExperiment(Experiment):
         super().__init__(run, name, number, ledger)
         self.watcher = _NoWatch(self)
         self.circuits = _NoCircuits(run.mesh, list)
+        self.refusals: list[str] = []
+        """Why a run could not begin now."""
         self._doubts: list[str] = []
         self.elapsed = 0.0
         """Seconds that its windows have taken so far, if they took any."""
@@ -148,9 +151,9 @@ class PlannedExperiment(Experiment):
         return PlannedTraffic(self, plan, target, self._loads)
 
     def _admit(self, found: Ends) -> None:
-        """Raises Stopped. Who has the callee is told only: a run waits for it, or begins later."""
+        """Whatever keeps a run from beginning now is told, and planning goes on. For who has the callee a run waits."""
         mesh, callee = self._run.mesh, found.callee
-        admit(mesh, self._run.topology, found)
+        self._ask(lambda: admit(mesh, self._run.topology, found))
         wanted = Lease(
             namespace=callee.namespace, name=lease_name(callee.host), holder=self.mark.run, age=0, valid=VALID, about=callee.host
         )
@@ -158,7 +161,15 @@ class PlannedExperiment(Experiment):
         if holder is not None and holder.alive:
             self.doubt(f"{found.edge}: run {holder.holder} has {callee.host} now: a run that began now would have to wait for it")
         else:
-            check_clean(mesh, wanted)
+            self._ask(lambda: check_clean(mesh, wanted))
+
+    def _ask(self, admitted: Callable[[], None]) -> None:
+        try:
+            admitted()
+        except Stopped as stopped:
+            if str(stopped) not in self.refusals:
+                self.refusals.append(str(stopped))
+                self.doubt(f"REFUSED, if it were a run: {stopped}")
 
     def finish(self) -> None:
         """Tell the loads that were left open."""

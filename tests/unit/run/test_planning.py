@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from chaos.claims.expect import expect
-from chaos.errors import ConfigurationError, ExperimentError, InvalidValue, NotAllowed, PlannedUpToHere, Stopped
+from chaos.errors import ConfigurationError, ExperimentError, InvalidValue, NotAllowed, PlannedUpToHere
 from chaos.injection.names import LABEL_MANAGED, LABEL_RUN
 from chaos.mesh.port import EnvoyFilter
 from chaos.model.events import ClaimPlanned, DoubtForeseen, Event, InjectionPlanned, LoadPlanned, PathPlanned, WindowPlanned
@@ -18,7 +18,7 @@ from chaos.model.fault import abort, delay
 from chaos.model.topology import Allow, Topology
 from chaos.model.window import EdgeWindow, Window
 from chaos.run.conclusion import conclude
-from chaos.run.experiment import Experiment
+from chaos.run.plan.experiment import PlannedExperiment
 from chaos.run.plan.mesh import LookedAt
 from chaos.run.run import Run, RunOptions, new_id
 from chaos.run.view import Inject, Load, MeshView
@@ -49,10 +49,12 @@ class Planning:
     run: Run
     mesh: FailingMesh
     events: list[Event]
-    experiment: Experiment = field(init=False)
+    experiment: PlannedExperiment = field(init=False)
 
     def __post_init__(self) -> None:
-        self.experiment = self.run.experiment("test_shop.py::test_it")
+        experiment = self.run.experiment("test_shop.py::test_it")
+        assert isinstance(experiment, PlannedExperiment)
+        self.experiment = experiment
         self.inject = Inject(self.experiment)
         self.load = Load(self.experiment, self.run)
 
@@ -319,11 +321,17 @@ def test_an_edge_that_nobody_would_see_is_doubted(plan_of: Callable[..., Plannin
     assert doubt.startswith("istio-chaos-load -> front in window 1 of /: nobody would see its calls; name it for the load")
 
 
-def test_without_a_reaper_nothing_would_begin(plan_of: Callable[..., Planning]) -> None:
+def test_without_a_reaper_nothing_would_begin_and_all_is_planned(plan_of: Callable[..., Planning]) -> None:
     plan = plan_of(Staging)
 
-    with pytest.raises(Stopped, match="no reaper looks after namespace shop"), plan.inject(abort(503), EDGE):
-        pass
+    for _ in range(2):
+        with plan.inject(abort(503), EDGE):
+            pass
+
+    (refusal,) = plan.experiment.refusals
+    assert refusal.startswith(f"{EDGE}: no reaper looks after namespace shop")
+    assert plan.doubts == [f"REFUSED, if it were a run: {refusal}"]
+    assert len(plan.told(InjectionPlanned)) == 2
 
 
 def test_who_has_the_callee_is_told(plan_of: Callable[..., Planning]) -> None:
@@ -351,8 +359,11 @@ def test_what_a_dead_run_left_there_is_in_the_way(plan_of: Callable[..., Plannin
         },
     )
 
-    with pytest.raises(Stopped, match="istio-chaos-fedcba987654-1-stage of run fedcba987654"), plan.inject(abort(503), EDGE):
+    with plan.inject(abort(503), EDGE):
         pass
+
+    (refusal,) = plan.experiment.refusals
+    assert refusal.startswith("shop/istio-chaos-fedcba987654-1-stage of run fedcba987654, which had back.shop")
 
 
 # -- that it does nothing
