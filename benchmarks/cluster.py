@@ -9,6 +9,7 @@ An istiod waits 100 ms for more changes and then some for the push, which comes 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from tests.runs import experiment, opened
 
 ROUNDS: Final = 20
 KILLED: Final = 5
+LOST: Final = 3
 NAMESPACES: Final = 50
 OBJECTS: Final = 1000
 EDGE: Final = "web -> store"
@@ -43,7 +45,6 @@ from pathlib import Path
 from chaos import delay
 from chaos.model.topology import Allow, Choice, Target
 from tests.meshes import topology
-from tests.meshes import envoy_filter
 from tests.runs import experiment, opened
 
 folder, kubeconfig = map(Path, sys.argv[1:])
@@ -53,6 +54,14 @@ with opened(folder, of_shop, "cluster", Choice(target="test", kubeconfig=kubecon
     with inject(delay("2s"), "web -> store", at="callee"):
         print("on", flush=True)
         sys.stdin.read()
+"""
+
+
+REAPER: Final = """
+import sys
+from chaos.cli import main
+sys.argv[1:] = ["reap", "-n", "shop", "--context=kind-test", f"--kubeconfig={sys.argv[1]}", "--holder=bench"]
+main()
 """
 
 
@@ -109,19 +118,11 @@ def after_a_kill() -> Iterable[Result]:
     took = []
     with shop() as made:
         for number in range(KILLED):
-            folder = made.folder / str(number)
-            folder.mkdir()
-            with subprocess.Popen(
-                [sys.executable, "-c", RUNNER, str(folder), str(made.visit().kubeconfig)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-                start_new_session=True,
-            ) as process:
-                assert process.stdout is not None
-                assert process.stdout.readline() == b"on\n"
+            folder = _folder(made, str(number))
+            with _started(made, RUNNER, str(folder), str(made.visit().kubeconfig)) as runner:
+                assert runner.readline() == b"on\n"
                 assert _in_force(made)
-                process.kill()
+                os.kill(runner.pid, signal.SIGKILL)
                 began = clock.now()
                 assert clock.poll(lambda: not _in_force(made), deadline=clock.Deadline.after(30), most=0.01)
                 took.append((clock.now() - began) / 1e6)
@@ -129,6 +130,63 @@ def after_a_kill() -> Iterable[Result]:
             assert clock.poll(lambda folder=folder: not list(folder.rglob("*.journal")), deadline=deadline)
     worst = round(max(took))
     yield Result("cluster: fault after SIGKILL of the runner", worst, f"ms, worst of {KILLED}", "under 1000", met=worst < 1000)
+
+
+def after_a_lost_machine() -> Iterable[Result]:
+    """Runner and watchdog are killed at once; what is left is a reaper, `istio-chaos reap`, as `deploy/` runs it."""
+    took = []
+    with shop() as made, _started(made, REAPER, str(made.visit().kubeconfig)) as reaper:
+        assert b"looking after shop" in reaper.readline()
+        for number in range(LOST):
+            with _started(made, RUNNER, str(_folder(made, f"lost-{number}")), str(made.visit().kubeconfig)) as runner:
+                assert runner.readline() == b"on\n"
+                watchdogs = [pid for pid in _children(runner.pid) if b"chaos.run.watchdog" in _command(pid)]
+                assert len(watchdogs) == 1
+                for pid in (*watchdogs, runner.pid):
+                    os.kill(pid, signal.SIGKILL)
+                began = clock.now()
+                assert clock.poll(lambda: not _in_force(made), deadline=clock.Deadline.after(60), most=0.05)
+                took.append((clock.now() - began) / 1e9)
+    worst = max(took)
+    yield Result("cluster: fault after the whole machine is lost", round(worst, 1), f"s, worst of {LOST}", "25", met=worst <= 25)
+
+
+class _Process:
+    """Of ours, killed at the end."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = process.pid
+        assert process.stdout is not None
+        self.readline = process.stdout.readline
+
+
+@contextmanager
+def _started(made: World, script: str, *arguments: str) -> Iterator[_Process]:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+    ) as process:
+        try:
+            yield _Process(process)
+        finally:
+            process.kill()
+
+
+def _folder(made: World, name: str) -> Path:
+    folder = made.folder / name
+    folder.mkdir()
+    return folder
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _in_force(made: World) -> bool:
@@ -152,5 +210,5 @@ def _missing() -> Iterable[Result]:
 
 
 BENCHMARKS: Final[tuple[Callable[[], Iterable[Result]], ...]] = (
-    (on_and_off, sweep_of_many, after_a_kill) if assets() is not None else (_missing,)
+    (on_and_off, sweep_of_many, after_a_kill, after_a_lost_machine) if assets() is not None else (_missing,)
 )

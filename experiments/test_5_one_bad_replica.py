@@ -19,4 +19,3 @@ def test_the_bad_replica_is_ejected_and_nobody_else_notices(inject: Inject, load
     expect(during).to_return(containing="★")
     # The others go through the same proxies, but not through our copy of the path: they keep both replicas.
     expect(theirs).to_return(containing="★")
-    assert theirs.edge("reviews -> ratings").retries == 0

@@ -13,7 +13,7 @@ import click
 from chaos import clock
 from chaos.cli import clusters
 from chaos.errors import UndoFailed
-from chaos.run.reaper import EVERY, Reaper
+from chaos.run.reaper import Reaper
 
 
 @click.command()
@@ -23,7 +23,7 @@ from chaos.run.reaper import EVERY, Reaper
 @click.option("--holder", default=socket.gethostname, help="Who has the heartbeat (default: this host's name, a pod's own).")
 @click.option("--once", is_flag=True, help="One pass, for a CronJob; exits with 16 when it did not go through.")
 def reap(namespace: tuple[str, ...], context: str, kubeconfig: Path | None, holder: str, once: bool) -> None:
-    """Remove what has no living lease, or is overdue, every 5 seconds, and say so by the lease istio-chaos-reaper."""
+    """Remove what has no living lease, or is overdue, every 5 seconds and when a lease dies; a lease of its own says so."""
     reaper = Reaper(clusters.remains(context, namespace, False, kubeconfig), namespace, holder, _tell)
     if once:
         if not reaper.look():
@@ -35,7 +35,7 @@ def reap(namespace: tuple[str, ...], context: str, kubeconfig: Path | None, hold
     _tell(f"looking after {', '.join(namespace)} by context {context}, as {holder}")
     while not stop.is_set():
         reaper.look()
-        clock.pause(EVERY, unless=stop)
+        clock.pause(reaper.rest(), unless=stop)
     _tell("ended")
 
 

@@ -13,10 +13,12 @@ from typing import Final
 from chaos.errors import ChaosError, Occupied
 from chaos.injection.names import REAPER
 from chaos.mesh.port import Remains
-from chaos.run.cleaning import sweep
+from chaos.run.cleaning import SLACK, sweep
 
 EVERY: Final = 5.0
-"""Seconds between two passes."""
+"""Seconds between two passes, at most."""
+SOONEST: Final = 0.25
+"""Seconds to the next pass where a lease is about to die."""
 VALID: Final = 20.0
 """Seconds for which a pass counts as a sign of life."""
 
@@ -42,3 +44,16 @@ class Reaper:
             self._tell(f"this pass failed: {error}")
             return False
         return True
+
+    def rest(self) -> float:
+        """Seconds until the next pass: it comes when the next lease dies, so that a fault does not wait for the round as well.
+
+        Leases of runs that live are renewed long before that, and cost no further pass.
+        """
+        try:
+            leases = self._remains.leases.all()
+        except ChaosError:
+            return EVERY
+        left = [lease.valid + SLACK - lease.age for lease in leases if lease.name != REAPER and lease.holder]
+        # An API server tells whole seconds: a lease may be younger than it looks, and is looked at again until it is dead.
+        return min([EVERY, *(max(SOONEST, seconds) for seconds in left if seconds > -SLACK)])

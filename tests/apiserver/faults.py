@@ -21,8 +21,8 @@ from tests.apiserver.server import ApiServer
 
 CONFLICT, THROTTLED, BROKEN, UNAVAILABLE = 409, 429, 500, 503
 CLOSED, LOST, STALLED = "closed", "lost", "stalled"
-TROUBLES: Final = (THROTTLED, BROKEN, UNAVAILABLE, CLOSED, LOST, STALLED)
-"""LOST: the server does what it was asked, and its answer never comes."""
+TROUBLES: Final = (CONFLICT, THROTTLED, BROKEN, UNAVAILABLE, CLOSED, LOST, STALLED)
+"""LOST: the server does what it was asked, and its answer never comes. CONFLICT: only who writes can meet one."""
 Trouble = int | str
 
 
@@ -47,7 +47,8 @@ class Faults:
     def draw(self, call: str) -> Trouble | None:
         if (self.only and not re.search(self.only, call)) or self.draws.random() >= self.share:
             return None
-        trouble = self.draws.choice(self.troubles)
+        reads = call.startswith("GET")
+        trouble = self.draws.choice([each for each in self.troubles if each != CONFLICT or not reads])
         self.met.append((call, trouble))
         return trouble
 

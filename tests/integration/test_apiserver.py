@@ -25,17 +25,18 @@ import pytest
 from chaos import abort, clock, delay
 from chaos.errors import ChaosError, Forbidden, MeshFailure, Occupied
 from chaos.mesh.cluster import client as asking
-from chaos.mesh.cluster.kinds import ENVOY_FILTER, LEASE
+from chaos.mesh.cluster.kinds import ENVOY_FILTER, LEASE, SERVICE
 from chaos.mesh.cluster.mesh import ClusterMesh
 from chaos.mesh.port import Resource
 from chaos.model.topology import Allow, Choice, Target, Topology
 from chaos.run import paths
 from chaos.run.journal import left
 from chaos.run.run import Run
+from tests import cluster_standin
 from tests.apiserver.faults import Faults, in_front_of
 from tests.apiserver.istiod import DESTINATION_RULE, VIRTUAL_SERVICE
 from tests.apiserver.server import CONTEXT, ApiServer
-from tests.apiserver.world import RULES, World, world
+from tests.apiserver.world import RULES, World, replace_pod, world
 from tests.runs import experiment, opened
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,24 @@ with opened(folder, of_shop, "cluster", Choice(target="test", kubeconfig=kubecon
             for side in ("caller", "callee"):
                 with inject(delay("2s"), "web -> store", at=side):
                     pass
+"""
+
+
+TOPOLOGY = f"""
+entry: {{service: web, namespace: shop, port: 8080}}
+targets: {{test: {{context: {CONTEXT}}}}}
+allow: {{contexts: [kind-*], namespaces: [shop], without_reaper: true}}
+"""
+TESTS = """
+import pytest
+from chaos import delay
+
+@pytest.mark.parametrize("number", range(20))
+def test_slow(inject, load, number):
+    with load("/", rate="20/s") as traffic:
+        for side in ("caller", "callee"):
+            with inject(delay("1s"), "web -> store", at=side):
+                traffic.window("500ms")
 """
 
 
@@ -133,10 +152,12 @@ def test_every_undo_ends_and_is_proven_though_a_fifth_of_all_calls_fail(
 
 # -- a runner that ends anywhere
 @contextmanager
-def runner(shop: World, folder: Path, faults: Faults) -> Iterator[subprocess.Popen[str]]:
+def runner(shop: World, folder: Path, faults: Faults, what: str = "script") -> Iterator[subprocess.Popen[str]]:
+    kubeconfig = str(shop.visit(url=faults.url).kubeconfig)
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(RUNNER), str(folder), str(shop.visit(url=faults.url).kubeconfig)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        by_script(folder, kubeconfig) if what == "script" else by_pytest(folder, kubeconfig),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "XDG_STATE_HOME": str(folder / "state")},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -148,16 +169,29 @@ def runner(shop: World, folder: Path, faults: Faults) -> Iterator[subprocess.Pop
         process.wait()
 
 
+def by_script(folder: Path, kubeconfig: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(RUNNER), str(folder), kubeconfig]
+
+
+def by_pytest(folder: Path, kubeconfig: str) -> list[str]:
+    (folder / "chaos.yaml").write_text(TOPOLOGY)
+    (folder / "test_over_and_over.py").write_text(TESTS)
+    options = ["--chaos-mesh=cluster", f"--chaos-kubeconfig={kubeconfig}", "-p", "pytest_chaos", "-p", "no:cacheprovider"]
+    return [sys.executable, "-m", "pytest", "-q", f"--rootdir={folder}", *options, "test_over_and_over.py"]
+
+
 def writes(shop: World) -> int:
     return sum(bool(shop.admin.items(kind, "shop")) for kind in (ENVOY_FILTER, LEASE))
 
 
-@pytest.mark.seeds(4)
-def test_a_runner_that_is_killed_at_any_call_leaves_nothing(as_before: World, tmp_path: Path, seed: int) -> None:
-    draws = random.Random(seed)
-    number, kind = draws.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV]), draws.randrange(40)
+@pytest.mark.parametrize("what", ["script", "pytest"])
+@pytest.mark.seeds(3)
+def test_a_runner_that_is_killed_at_any_call_leaves_nothing(as_before: World, tmp_path: Path, what: str, seed: int) -> None:
+    """`pytest`: with load, as people run it; it undoes by itself on SIGTERM."""
+    draws = random.Random(f"{what} {seed}" if what == "pytest" else seed)
+    number, kind = draws.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV]), draws.randrange(120 if what == "pytest" else 40)
     killed: list[str] = []
-    with in_front_of(as_before.server) as faults, runner(as_before, tmp_path, faults) as process:
+    with in_front_of(as_before.server) as faults, runner(as_before, tmp_path, faults, what) as process:
         count = 0
 
         def seen(_number: int, call: str) -> None:
@@ -199,51 +233,111 @@ def edit(shop: World, kind: Any, name: str, change: Callable[[dict[str, Any]], N
     shop.admin.call("PUT", path, body=found, query={"fieldManager": "somebody"})
 
 
+class Others:
+    """What owners, controllers and the control plane itself do meanwhile; what they did is remembered."""
+
+    def __init__(self, shop: World, draws: random.Random) -> None:
+        self._shop = shop
+        self._draws = draws
+        self.timeout, self.connections, self.colour = "5s", 100, ""
+        self.edited: set[tuple[str, str]] = set()
+
+    def actions(self) -> list[Callable[[], None]]:
+        return [
+            self.route, self.rule, self.service, self.ours_is_gone, self.ours_is_edited,
+            self.pod_is_replaced, self.istiod_lags, self.istiod_refuses, self.istiod_is_away,
+        ]  # fmt: skip
+
+    def route(self) -> None:
+        self.timeout = f"{self._draws.randint(3, 9)}s"
+        self._edit(VIRTUAL_SERVICE, lambda o: o["spec"]["http"][0].update(timeout=self.timeout))
+
+    def rule(self) -> None:
+        self.connections = self._draws.randint(50, 500)
+        pool = {"connectionPool": {"tcp": {"maxConnections": self.connections}}}
+        self._edit(DESTINATION_RULE, lambda o: o["spec"].update(trafficPolicy=pool))
+
+    def service(self) -> None:
+        self.colour = self._draws.choice(["red", "green", "blue"])
+        self._edit(SERVICE, lambda o: o["metadata"].setdefault("labels", {}).update(colour=self.colour))
+
+    def ours_is_gone(self) -> None:
+        if found := self._shop.admin.items(ENVOY_FILTER, "shop"):
+            self._shop.admin.delete(ENVOY_FILTER, self._draws.choice(found)["metadata"]["name"], "shop")
+
+    def ours_is_edited(self) -> None:
+        if found := self._shop.admin.items(ENVOY_FILTER, "shop"):
+            name = self._draws.choice(found)["metadata"]["name"]
+            edit(self._shop, ENVOY_FILTER, name, lambda o: o["spec"].update(priority=self._draws.randint(1, 9)))
+
+    def pod_is_replaced(self) -> None:
+        pod = self._draws.choice([pod for pod in self._shop.mesh.pods() if pod.workload == "store"])
+        replace_pod(self._shop.admin, pod, cluster_standin._pod(pod, self._shop.kubelet.version))
+
+    def istiod_lags(self) -> None:
+        self._shop.istiod.lag = self._draws.choice([0.005, 0.3, 1.0])
+
+    def istiod_refuses(self) -> None:
+        """In the name of the proxies, until the next thing happens."""
+        self._shop.istiod.refuses = True
+
+    def istiod_is_away(self) -> None:
+        self._shop.istiod.die()
+
+    def rest(self) -> None:
+        """Whatever was refused or missed is delivered: an undo is as patient as that takes."""
+        self._shop.istiod.refuses = False
+        self._shop.istiod.revive()
+
+    def _edit(self, kind: Any, change: Callable[[dict[str, Any]], None]) -> None:
+        self.edited.add((kind.name, "store"))
+        edit(self._shop, kind, "store", change)
+
+
 @pytest.mark.seeds(3)
-def test_what_others_change_meanwhile_survives_and_nothing_of_ours_stays(shop: World, tmp_path: Path, seed: int) -> None:
-    draws, theirs = random.Random(seed), {"timeout": "5s", "connections": 100}
-
-    def timeout() -> None:
-        theirs["timeout"] = f"{draws.randint(3, 9)}s"
-        edit(shop, VIRTUAL_SERVICE, "store", lambda o: o["spec"]["http"][0].update(timeout=theirs["timeout"]))
-
-    def connections() -> None:
-        theirs["connections"] = draws.randint(50, 500)
-        pool = {"connectionPool": {"tcp": {"maxConnections": theirs["connections"]}}}
-        edit(shop, DESTINATION_RULE, "store", lambda o: o["spec"].update(trafficPolicy=pool))
-
-    def ours_is_gone() -> None:
-        if found := shop.admin.items(ENVOY_FILTER, "shop"):
-            shop.admin.delete(ENVOY_FILTER, draws.choice(found)["metadata"]["name"], "shop")
-
-    def ours_is_edited() -> None:
-        if found := shop.admin.items(ENVOY_FILTER, "shop"):
-            name = draws.choice(found)["metadata"]["name"]
-            edit(shop, ENVOY_FILTER, name, lambda o: o["spec"].update(priority=draws.randint(1, 9)))
-
-    edit(shop, VIRTUAL_SERVICE, "store", lambda o: o["metadata"].update(annotations={"by": "somebody"}))
+def test_what_others_change_meanwhile_survives_and_nothing_of_ours_stays(
+    shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(paths, "IN_FORCE_WITHIN", 2.0)  # of staging that is refused, and of each try of an undo
+    draws = random.Random(seed)
+    others, before = Others(shop, draws), shop.objects()
     with running(shop, tmp_path) as run:
         for _ in range(3):
             with experiment(run) as (inject, _, _), ExitStack() as on:
-                for action in draws.sample([timeout, connections, ours_is_gone, ours_is_edited, None, None], 5):
+                on.callback(others.rest)
+                for action in draws.sample([*others.actions(), None, None, None], 7):
+                    others.rest()
                     if action is not None:
                         action()
-                        continue
-                    with suppress(ChaosError):  # refused or ended: others were faster
-                        on.enter_context(closing(_Undone(inject(draws.choice([abort(503), delay("1s")]), EDGE, at="callee"))))
+                    if action is None or draws.random() < 0.5:
+                        with suppress(ChaosError):  # refused or ended: others were faster
+                            fault, side = draws.choice([abort(503), delay("1s")]), draws.choice(["caller", "callee"])
+                            on.enter_context(closing(_Undone(inject(fault, EDGE, at=side))))
+                others.rest()
+        shop.istiod.lag = 0.005
 
-    assert shop.admin.items(ENVOY_FILTER, "shop") == []
-    assert shop.admin.items(LEASE, "shop") == []
-    route = shop.admin.get(VIRTUAL_SERVICE, "store", "shop")
-    rule = shop.admin.get(DESTINATION_RULE, "store", "shop")
-    assert route["spec"]["http"][0]["timeout"] == theirs["timeout"]
-    assert (
-        rule["spec"].get("trafficPolicy", {}).get("connectionPool", {}).get("tcp", {}).get("maxConnections", 100)
-        == theirs["connections"]
+    after = shop.objects()
+    assert after.keys() == before.keys()
+    untouched = {key: an_object for key, an_object in before.items() if key not in others.edited}
+    assert {key: after[key] for key in untouched} == untouched
+    route, rule, service = (after[kind.name, "store"] for kind in (VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE))
+    assert route["spec"]["http"][0]["timeout"] == (
+        others.timeout if route != before[VIRTUAL_SERVICE.name, "store"] else theirs(before)
     )
-    managers = {entry["manager"] for o in shop.objects().values() for entry in o["metadata"]["managedFields"]}
-    assert managers == {"owner", "somebody"}
+    if (DESTINATION_RULE.name, "store") in others.edited:
+        assert rule["spec"]["trafficPolicy"]["connectionPool"]["tcp"]["maxConnections"] == others.connections
+    assert service["metadata"].get("labels", {}).get("colour", "") in (
+        others.colour,
+        before[SERVICE.name, "store"]["metadata"].get("labels", {}).get("colour", ""),
+    )
+    managers = {entry["manager"] for an_object in after.values() for entry in an_object["metadata"]["managedFields"]}
+    assert managers <= {"owner", "somebody"}
     comes(lambda: not in_force(shop))
+    assert keys_in_runtimes(shop) == []
+
+
+def theirs(objects: dict[tuple[str, str], dict[str, Any]]) -> str:
+    return str(objects[VIRTUAL_SERVICE.name, "store"]["spec"]["http"][0]["timeout"])
 
 
 class _Undone:

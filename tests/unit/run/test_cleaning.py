@@ -258,6 +258,18 @@ def test_a_pass_that_failed_is_no_sign_of_life(space: Space, time: PassingTime) 
     assert unguarded(space.leases, ["shop"]) == ""
 
 
+@pytest.mark.parametrize(
+    ("age", "seconds"), [(0, 5.0), (5, 5.0), (16, 5.0), (18, 4.0), (21.5, 0.5), (22, 0.25), (23, 0.25), (24, 5.0), (500, 5.0)]
+)
+def test_the_next_pass_comes_when_a_lease_dies(space: Space, age: float, seconds: float) -> None:
+    reaper = Reaper(space, ["shop"], "pod-1", lambda _: None)
+    space.leases.acquire("shop", LEASE, "a", valid=20)
+    space.later(age)
+    reaper.look()
+
+    assert reaper.rest() == pytest.approx(seconds)
+
+
 def test_two_reapers_are_no_harm(space: Space) -> None:
     first, second = (Reaper(space, ["shop"], f"pod-{n}", lambda _: None) for n in (1, 2))
 
