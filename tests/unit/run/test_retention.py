@@ -41,3 +41,13 @@ def test_a_run_that_has_something_to_undo_keeps_everything(runs: Path) -> None:
 
 def test_a_folder_that_is_not_there_has_nothing_to_prune(tmp_path: Path) -> None:
     assert retention.prune(tmp_path / "nowhere") == []
+
+
+def test_plans_have_nothing_raw_and_take_no_run_s_place(runs: Path) -> None:
+    for name in ("plan-1", "plan-2"):
+        (runs / name).mkdir()
+        (runs / name / "report.json").touch()
+
+    retention.prune(runs, keep=2)
+
+    assert left(runs) == {"newest", "older", "unreported"}
