@@ -49,6 +49,7 @@ soak: mutate  ## the long suites in full
 	$(BIN)/python -m tests.simulations.error_rates --runs 20000
 	$(BIN)/pytest tests/integration/test_validate.py --hypothesis-profile=soak
 	KUBEBUILDER_ASSETS=$$(.ci/apiserver) $(BIN)/pytest tests/integration/test_apiserver.py --require-apiserver --seeds=1000
+	$(BIN)/pytest tests/integration/test_alike_live.py --seeds=200 -o log_cli=true -o log_cli_level=INFO
 
 clean:  ## remove what make has made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -20,7 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail when there are no binaries of kube-apiserver and etcd, instead of leaving out the tests that need them",
     )
-    parser.addoption("--seeds", type=int, default=0, help="draw the random cases of crash suites from so many seeds (make soak)")
+    parser.addoption(
+        "--seeds", type=int, default=0, help="so many seeds for random cases, and runs of windows that are alike (make soak)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
