@@ -129,18 +129,19 @@ def test_who_is_spared_suffers_where_all_share_a_pool(experiment: tuple[Inject, 
 # ------------------------------------------------------------------------------------------------------------------ bulkheads
 def test_a_path_stays_as_it_was_unless_it_shares_its_pool_with_the_slow_one(experiment: tuple[Inject, Load]) -> None:
     inject, load = experiment
-    slow = url("front", asks="slow", pool="a", room=20)
-    sharing, apart = (url("front", asks="back", spread=SPREAD, pool=pool, room=20) for pool in "ab")
-    with flowing(load, slow, sharing, apart, rate="75/s") as (_, *both):
+    slow = url("front", asks="slow", pool="shared by paths", room=12)
+    sharing = url("front", asks="back", spread=SPREAD, pool="shared by paths", room=12)
+    apart = url("front", asks="back", spread=SPREAD)
+    with load(slow, rate="30/s"), flowing(load, sharing, apart, rate="75/s") as both:
         before = windows(both, "4s")
-        with inject(delay("6s"), "front -> slow"):
+        with inject(delay("8s"), "front -> slow"):
             assert poll(lambda: both[0].window("250ms").error_share == 1, deadline=Deadline.after(PATIENCE))  # the pool is full
             meanwhile = windows(both, "4s")
 
     assert [window.evidence.kind for window in meanwhile] == ["bystander", "bystander"]
     leaking, tight = meanwhile
     expect(tight).not_to_differ_from(before[1], by=WIDE)
-    with pytest.raises(Violated, match="slow delayed by 6 s, which these requests never meet: they share something"):
+    with pytest.raises(Violated, match="slow delayed by 8 s, which these requests never meet: they share something"):
         expect(leaking).not_to_differ_from(before[0], by=WIDE)
 
 
