@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ from chaos.claims import ways
 from chaos.claims.subjects import EdgeSubject, Subject, WindowSubject, calls_per_request, hit_sequences, injection_on, sent
 from chaos.model import units
 from chaos.model.calls import Call
-from chaos.model.edge import Edge
+from chaos.model.edge import Edge, Party
 from chaos.model.fault import GRPC_STATUS, Fault
 from chaos.model.injection import InjectionRecord, Side
 from chaos.model.window import EdgeEvidence, WindowEvidence, latency_at
@@ -92,11 +92,11 @@ def _bar(share: float) -> str:
     return _BARS[math.ceil(share * (len(_BARS) - 1))]
 
 
-def details(subject: Subject, culprits: frozenset[int]) -> tuple[str, ...]:
-    """Answers, who was hit, and what every edge did, in lines."""
+def details(subject: Subject, culprits: frozenset[int], unnamed: Sequence[EdgeEvidence] = ()) -> tuple[str, ...]:
+    """Answers, who was hit, and what every edge did, those in `unnamed` as well, in lines."""
     lines = [_answers(subject)] if isinstance(subject, WindowSubject) else []
     lines += _hit_and_spared(subject.window, culprits)
-    return (*lines, *_edges(subject))
+    return (*lines, *_edges(subject, unnamed))
 
 
 def _answers(subject: WindowSubject) -> str:
@@ -126,8 +126,8 @@ def _partial(fault: Fault) -> bool:
     return any(part is not None and part.percent < 100 for part in (fault.delay, fault.abort))
 
 
-def _edges(subject: Subject) -> list[str]:
-    ranked = _on_the_way(subject) if isinstance(subject, EdgeSubject) else _ranked(subject)
+def _edges(subject: Subject, unnamed: Sequence[EdgeEvidence]) -> list[str]:
+    ranked = _on_the_way(subject, unnamed) if isinstance(subject, EdgeSubject) else _ranked(subject, unnamed)
     lines = []
     for seen in ranked[:_EDGES]:
         policy = f"; policy {' | '.join(seen.policy)}" if seen.policy else ""
@@ -142,16 +142,16 @@ def _edges(subject: Subject) -> list[str]:
     return lines
 
 
-def _on_the_way(subject: EdgeSubject) -> list[EdgeEvidence]:
+def _on_the_way(subject: EdgeSubject, unnamed: Sequence[EdgeEvidence]) -> list[EdgeEvidence]:
     """The edge itself, and those before and behind it: who waits for it, and for whom it waits."""
-    observed = subject.window.edges
+    observed = {**subject.window.edges, **{seen.edge: seen for seen in unnamed}}
     edge = subject.seen.edge
     return [subject.seen, *(observed[each] for each in (*ways.before(edge, observed), *ways.behind(edge, observed)))]
 
 
-def _ranked(subject: Subject) -> list[EdgeEvidence]:
+def _ranked(subject: Subject, unnamed: Sequence[EdgeEvidence] = ()) -> list[EdgeEvidence]:
     """Those with a fault first, then those in trouble."""
-    return sorted(subject.edges, key=lambda seen: (injection_on(seen, subject.window) is None, not _troubled(seen)))
+    return sorted((*subject.edges, *unnamed), key=lambda seen: (injection_on(seen, subject.window) is None, not _troubled(seen)))
 
 
 def _label(call: Call) -> str:
@@ -170,10 +170,16 @@ def _histogram(counts: Counter[str]) -> str:
 # -- the likely cause
 
 
-def likely_cause(subject: Subject, culprits: frozenset[int]) -> str:
+def likely_cause(subject: Subject, culprits: frozenset[int], unnamed: Sequence[EdgeEvidence] = ()) -> str:
     """One sentence, where the evidence supports one: what was injected and what each edge made of it. Else empty."""
-    found = [f"{seen.edge}: {text}" for seen in _ranked(subject) if (text := _finding(seen, subject, culprits))]
-    found = found or [f"{seen.edge}: {text}" for seen in _ranked(subject) if (text := _silence(seen, subject, culprits))]
+    ranked = _ranked(subject, () if isinstance(subject, EdgeSubject) else unnamed)
+    shown = [(seen, pattern) for seen in ranked if (pattern := _shown(seen, subject, culprits))]
+    failing = {seen.edge.caller for seen, _ in shown}
+    found = [f"{seen.edge}: {pattern.told(seen, subject, failing)}" for seen, pattern in shown]
+    # Who was not asked because somebody before it gave up has its part in the story of that one.
+    itself = {seen.edge.callee for seen, pattern in shown if pattern.of.told is _ended_otherwise}
+    silent = [seen for seen in ranked if not found or seen.edge.caller in itself]
+    found += [f"{seen.edge}: {text}" for seen in silent if (text := _silence(seen, subject, culprits))]
     if not found:
         return ""
     return "; ".join([*map(_injected, _injections(subject)), *found])
@@ -215,18 +221,31 @@ class _Pattern:
     told: Callable[[Sequence[Call], EdgeEvidence, InjectionRecord | None], str]
 
 
-def _finding(seen: EdgeEvidence, subject: Subject, culprits: frozenset[int]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A pattern, and the calls that show it."""
+
+    of: _Pattern
+    calls: Sequence[Call]
+
+    def told(self, seen: EdgeEvidence, subject: Subject, failing: Collection[Party | None]) -> str:
+        """`failing`: those on whose own calls something shows as well."""
+        if self.of.told is _ended_otherwise and seen.edge.callee in failing:
+            return f"{seen.edge.callee} passes it on, {counted(len(self.calls), 'call')} with {_usual_answer(self.calls)}"
+        return self.of.told(self.calls, seen, injection_on(seen, subject.window)) + _tries(self.calls, seen, subject)
+
+
+def _shown(seen: EdgeEvidence, subject: Subject, culprits: frozenset[int]) -> _Shown | None:
     """The pattern that most of the suspicious calls show; the more telling one of equals."""
     suspects = [call for call in seen.calls if not culprits or call.sequence in culprits]
-    best: list[Call] = []
-    pattern: _Pattern | None = None
+    best: _Shown | None = None
     for candidate in _PATTERNS:
-        showing = list(filter(candidate.shown, suspects))
-        if len(showing) > len(best):
-            best, pattern = showing, candidate
-    if pattern is None or len({call.sequence for call in best}) < _CAUSES * len(culprits):
-        return ""
-    return pattern.told(best, seen, injection_on(seen, subject.window)) + _tries(best, seen, subject)
+        showing = [call for call in suspects if candidate.shown(call)]
+        if len(showing) > (len(best.calls) if best else 0):
+            best = _Shown(candidate, showing)
+    if best is None or len({call.sequence for call in best.calls}) < _CAUSES * len(culprits):
+        return None
+    return best
 
 
 def _silence(seen: EdgeEvidence, subject: Subject, culprits: frozenset[int]) -> str:

@@ -7,6 +7,7 @@ wrong with itself, then what is wrong with its evidence, and only then what is w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chaos.claims import explanation, gates
 from chaos.claims.claim import Claim, Judgement, Levels, S
@@ -22,7 +23,8 @@ def verdict_on(claim: Claim[S], subject: S, levels: Levels, *, allow_vacuous: bo
     if refused := claim.refusal(subject):
         raise Refused(f"{where}: {refused}")
     if doubt := _doubt(claim, subject):
-        return undecided(claim.text, subject.name, doubt)
+        seen = () if subject.empty else explanation.details(subject, frozenset(), subject.window.unnamed())
+        return replace(undecided(claim.text, subject.name, doubt), details=seen)
     steady: S | None = subject.steady  # type: ignore[assignment]  # of the same kind as its subject
     before = claim.baseline(steady, levels) if steady is not None and not _doubt(claim, steady) else None
     if steady is not None and before is not None and before.outcome is Outcome.VIOLATED:
@@ -71,7 +73,8 @@ def _verdict(claim: Claim[S], subject: S, judged: Judgement, warnings: Sequence[
     violated = judged.outcome is Outcome.VIOLATED
     # Where nothing went wrong there is nothing to explain; what did go wrong could fail.
     told = violated or (judged.outcome is Outcome.INCONCLUSIVE and judged.figures.get("bad") != 0)
-    causes = [explanation.likely_cause(subject, judged.culprits) if told else ""]
+    unnamed = subject.window.unnamed() if told else ()
+    causes = [explanation.likely_cause(subject, judged.culprits, unnamed) if told else ""]
     causes += [explanation.shared_with_the_fault(subject) if violated else ""]
     cause = "; ".join(filter(None, causes))
     return Verdict(
@@ -84,7 +87,7 @@ def _verdict(claim: Claim[S], subject: S, judged: Judgement, warnings: Sequence[
             *([cause] if cause and judged.reason else []),
             *([] if violated else warnings),
             *judged.details,
-            *explanation.details(subject, judged.culprits),
+            *explanation.details(subject, judged.culprits, unnamed),
         ),
         measured=judged.measured,
         threshold=judged.threshold,

@@ -105,6 +105,8 @@ class WindowEvidence:
     doubts: tuple[str, ...] = ()
     """Reasons why no claim on this window can be decided (unproven injection, mixed window, generator late ...)."""
     edges: Mapping[Edge, EdgeEvidence] = field(default_factory=dict)
+    unnamed: Callable[[], tuple[EdgeEvidence, ...]] = tuple
+    """Gathers what went over edges that nobody named, where the mesh shows them."""
     injections: tuple[InjectionRecord, ...] = ()
     """Those in force during the whole window."""
     aside: tuple[InjectionRecord, ...] = ()
@@ -143,7 +145,7 @@ class WindowEvidence:
             edge: replace(seen, calls=tuple(c for c in seen.calls if c.sequence in wanted)) for edge, seen in self.edges.items()
         }
         name = f"{self.name} {suffix}"
-        return replace(self, name=name, samples=samples, scheduled=len(samples), transition=0, edges=edges)
+        return replace(self, name=name, samples=samples, scheduled=len(samples), transition=0, edges=edges, unnamed=tuple)
 
 
 class SoFar(Protocol):

@@ -106,8 +106,10 @@ def gather(
     tally: Tally = Tally(),  # noqa: B008 - frozen
     looks: Mapping[Where, Sequence[Look]] | None = None,
     bystanders: Callable[[Edge, int, int], Bystanders | None] = lambda *_: None,
+    walked: Callable[[str, str], Edge | None] = lambda *_: None,
 ) -> WindowEvidence:
-    """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge).
+    """Everything known about the stretch. `resolve` finds edges that nobody named before (None: no such edge), `walked` those
+    that a pod's proxy went over when it called a host.
 
     `tally` counts what breakers did in the window, `looks` at them are those of the whole experiment: they open and close in their
     own time. `bystanders` asks the mesh's telemetry of an edge in [start, end) ns; None where there is none.
@@ -119,7 +121,7 @@ def gather(
     scheduled = stretch.samples.between(stretch.start, stretch.end)
     samples = clear_of_transitions(scheduled, injections)
     live = tuple(i for i in injections if _live(i, stretch.start, stretch.end))
-    seen_aside = _Aside(history=injections, tally=tally, looks=looks or {}, bystanders=bystanders)
+    seen_aside = _Aside(history=injections, tally=tally, looks=looks or {}, bystanders=bystanders, walked=walked)
     book = _Edges(stretch, samples, log, live, seen_aside, resolve, {observed.edge: observed for observed in edges})
     ended = [f"{i} was ended early: {i.aborted}" for i in live if i.aborted and not i.guarded]
     mixed = [] if stretch.follows else _mixed(stretch, injections)
@@ -137,6 +139,7 @@ def gather(
         open_model=stretch.open_model,
         doubts=tuple(doubts),
         edges=book,
+        unnamed=book.unnamed,
         injections=live,
         aside=aside,
         steady=steady,
@@ -184,6 +187,7 @@ class _Aside:
     tally: Tally
     looks: Mapping[Where, Sequence[Look]]
     bystanders: Callable[[Edge, int, int], Bystanders | None]
+    walked: Callable[[str, str], Edge | None]
 
 
 class _Edges(Mapping[Edge, EdgeEvidence]):
@@ -233,6 +237,14 @@ class _Edges(Mapping[Edge, EdgeEvidence]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def unnamed(self) -> tuple[EdgeEvidence, ...]:
+        """What the callers' own logs show of edges that nobody named."""
+        outbound = (stream for _, stream in self._all_streams() if stream.what == "outbound")
+        calls = {(stream.pod, stream.cluster.rpartition("|")[2]) for stream in outbound}
+        named = {(pod, observed.callee_host) for observed in self._known.values() for pod in observed.pods}
+        edges = dict.fromkeys(edge for pod, host in sorted(calls - named) if (edge := self._aside.walked(pod, host)))
+        return tuple(self[edge] for edge in edges if edge in self)
 
     def unproven(self) -> list[str]:
         """Reasons why an injection of this window has not been shown to act."""

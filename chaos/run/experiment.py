@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -228,7 +229,26 @@ class Experiment:
                 f"{edge}: on this mesh a call is seen on a private path alone, and none stood on this edge; "
                 f'name it for the load: load(..., observe=["{edge}"])'
             )
-        return self._observed(found)
+        observed = self._observed(found)
+        if observed.paths:
+            return observed
+        try:
+            policy = together([path.policy for path in self._paths.plan(found)])
+        except ChaosError:  # no fault could be put here; its calls are seen all the same
+            return observed
+        return replace(observed, policy=policy.lines, policy_timeout=policy.timeout, declared_retries=policy.attempts)
+
+    def walked(self, pod: str, host: str) -> Edge | None:
+        """The edge of a call that a pod's proxy wrote down; None where it leads to no service, or the pod is gone."""
+        mesh = self._run.mesh
+        services = mesh.services()
+        callee = next((each for each in services if each.host == host), None)
+        caller = next((each for each in mesh.pods() if each.id == pod), None)
+        if callee is None or caller is None:
+            return None
+        mine = [each.name for each in services if each.namespace == caller.namespace and caller.matches(each.selector)]
+        party = Party(min(mine, default=caller.workload), caller.namespace)
+        return _short(Edge(party, Party(callee.name, None if callee.external else callee.namespace)), mesh.default_namespace)
 
     def bystanders(self, edge: Edge, start: int, end: int) -> Bystanders | None:
         """Everybody else's requests on an edge in [start, end) monotonic ns; None where the mesh has no telemetry."""

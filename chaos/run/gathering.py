@@ -172,6 +172,7 @@ class Gatherer:
             resolve=experiment.resolve,
             steady=self.steady,
             bystanders=experiment.bystanders,
+            walked=experiment.walked,
         )
 
     def _offered(self, scheduled: int, start: int, end: int) -> float:

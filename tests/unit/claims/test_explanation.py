@@ -4,6 +4,7 @@ import pytest
 
 from chaos.claims.explanation import confidence, counted, details, likely_cause, percent, shared_with_the_fault, timeline, times
 from chaos.claims.subjects import EdgeSubject, WindowSubject
+from chaos.model.edge import Edge
 from chaos.model.fault import Fault, abort, delay, throttle
 from chaos.model.injection import Side
 from chaos.model.window import EdgeEvidence, Kind, WindowEvidence
@@ -160,6 +161,17 @@ class TestDetails:
 
         assert [line.split("  ")[0] for line in lines] == [EDGE, "productpage -> reviews", "-> productpage", "ratings -> db"]
 
+    def test_edges_that_nobody_named_are_told_where_they_were_looked_for(self):
+        made = calls(requests(10))
+        evidence = window(requests(10), edges=[edge(EDGE, made)])
+        unnamed = (edge("-> productpage", made), edge("productpage -> reviews", made), edge("a -> b", made))
+
+        of_window = details(WindowSubject(evidence), frozenset(), unnamed)[1:]
+        of_edge = details(EdgeSubject(evidence, evidence.edges[Edge.of(EDGE)]), frozenset(), unnamed)
+
+        assert [line.split("  ")[0] for line in of_window] == [EDGE, "-> productpage", "productpage -> reviews", "a -> b"]
+        assert [line.split("  ")[0] for line in of_edge] == [EDGE, "productpage -> reviews", "-> productpage"]
+
 
 class TestLikelyCause:
     def of(
@@ -292,7 +304,22 @@ class TestLikelyCause:
 
         evidence = window(requests(100), edges=path(3), steady=window(requests(100), kind="steady", edges=path(1)))
 
-        assert likely_cause(WindowSubject(evidence), frozenset()).endswith(f"{EDGE}: ratings itself answers 500 calls with 503")
+        assert likely_cause(WindowSubject(evidence), frozenset()) == (
+            f"productpage -> reviews: reviews passes it on, 100 calls with 503; {EDGE}: ratings itself answers 500 calls with 503"
+        )
+
+    def test_who_gives_up_by_itself_does_not_call_any_more(self):
+        samples = requests(100)
+        fine, failing = calls(samples), calls(samples, lambda n, at: call(n, started=at, status=503))
+        steady = window(samples, kind="steady", edges=[edge(EDGE, fine), edge("ratings -> db", fine)])
+        evidence = window(samples, edges=[edge(EDGE), edge("ratings -> db")], steady=steady)
+
+        cause = likely_cause(WindowSubject(evidence), frozenset(range(100)), (edge("productpage -> reviews", failing),))
+
+        assert cause == (
+            "productpage -> reviews: reviews itself answers 100 calls with 503; "
+            f"{EDGE}: 100 user requests got no further than its caller, which does not call any more"
+        )
 
     def test_a_number_between_is_not(self):
         half = lambda n, at: [call(n, started=at + i, status=0, flags="DC", seconds=3.0) for i in range(1 + n % 2)]  # noqa: E731

@@ -179,3 +179,21 @@ def test_bystanders_that_suffer_are_told_of_the_fault_that_they_do_not_meet(outc
     evidence = window(requests(300), kind="bystander", aside=(injection(abort(503), EDGE),))
 
     assert ("which these requests never meet" in outcome_of(Told(outcome=outcome), evidence).message) is told
+
+
+def test_what_was_seen_is_told_also_where_nothing_can_be_judged():
+    seen = edge(EDGE, calls(requests(300)))
+
+    verdict = outcome_of(Told(doubted="a thing is missing"), window(requests(300), unnamed=lambda: (seen,)))
+
+    assert verdict.reason == "a thing is missing"
+    assert [line.partition(":")[0] for line in verdict.details] == ["answers", f"{EDGE}  300 calls"]
+
+
+@pytest.mark.parametrize(("outcome", "told"), [(Outcome.VIOLATED, True), (Outcome.INCONCLUSIVE, True), (Outcome.HELD, False)])
+def test_edges_that_nobody_named_are_looked_for_where_a_claim_does_not_hold(outcome: Outcome, told: bool):
+    seen = edge(EDGE, calls(requests(300)))
+
+    verdict = outcome_of(Told(outcome=outcome), window(requests(300), unnamed=lambda: (seen,)))
+
+    assert (f"{EDGE}  300 calls" in verdict.message) is told

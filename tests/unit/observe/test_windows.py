@@ -65,6 +65,7 @@ def evidence(log: Log, seen: Samples, *injections: InjectionRecord, start: float
         edges=known,
         resolve=given.pop("resolve", lambda e: None),
         steady=None,
+        **given,
     )
 
 
@@ -236,6 +237,22 @@ def test_edges_nobody_named_are_looked_up_when_asked_for(log: Log) -> None:
     assert seen.edges[EDGE].source == "access log"
     assert Edge.of("x -> y") not in seen.edges
     assert list(seen.edges) == []
+
+
+def test_edges_nobody_named_are_found_by_the_calls_that_went_over_them(log: Log) -> None:
+    for host, at in (("b.shop.svc.cluster.local", 11), ("c.shop.svc.cluster.local", 11.1), ("nowhere", 11.2)):
+        log.feed(POD, line("sidecar", 0, at=at, side="outbound", cluster=f"outbound|9080||{host}", code=200, tries=1))
+    other = replace(OBSERVED, edge=Edge.of("a -> c"), paths=frozenset(), replicas=None, callee_host="c.shop.svc.cluster.local")
+
+    seen = evidence(
+        log,
+        samples(11),
+        resolve=lambda edge: other if edge == other.edge else None,
+        walked=lambda pod, host: {"b.shop": EDGE, "c.shop": other.edge}.get(f"{host[0]}.shop") if pod == POD else None,
+    )
+
+    assert [(found.edge, len(found.calls)) for found in seen.unnamed()] == [(other.edge, 1)]  # the other one was named
+    assert seen.restricted([1], "(hit)").unnamed() == ()
 
 
 def test_a_caller_cancelled_from_above_is_told_apart(log: Log) -> None:

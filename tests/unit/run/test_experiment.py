@@ -6,6 +6,7 @@ import pytest
 
 from chaos import clock
 from chaos.errors import Aborted, InvalidValue, MeshFailure, NotAllowed, Refused, UndoFailed
+from chaos.model.edge import Edge
 from chaos.model.events import Noted
 from chaos.model.fault import abort, delay, throttle
 from chaos.model.injection import Side
@@ -267,3 +268,36 @@ def test_notes_and_events_tell_the_story(shop: Shop) -> None:
     experiment.finish()
 
     assert shop.names() == ["RunStarted", "Noted", "InjectionProven", "InjectionGone"]
+
+
+def test_edges_that_nobody_named_are_known_by_the_calls_of_their_proxies(shop: Shop) -> None:
+    experiment = shop.experiment()
+    front = next(pod for pod in shop.mesh.pods() if pod.workload == "front")
+    load = next(pod for pod in shop.mesh.pods() if pod.workload == "istio-chaos-load")
+    host = "back.shop.svc.cluster.local"
+
+    assert str(experiment.walked(front.id, host)) == EDGE
+    assert str(experiment.walked(load.id, host)) == "istio-chaos-load -> back"
+    assert experiment.walked(front.id, "istio-chaos.000000000000.1.0") is None
+    assert experiment.walked("gone.shop", host) is None
+    experiment.finish()
+
+
+def test_their_policy_is_read_where_a_fault_could_be_put(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = shop.experiment()
+    edge = Edge.of(EDGE)
+
+    seen = experiment.resolve(edge)
+    assert seen is not None
+    assert (seen.paths, len(seen.policy)) == (frozenset(), 2)
+    assert shop.mesh.log == []  # nothing was written
+
+    monkeypatch.setattr(experiment._paths, "plan", refusing)
+    unread = experiment.resolve(edge)
+    assert unread is not None
+    assert unread.policy == ()
+    experiment.finish()
+
+
+def refusing(*_: object) -> None:
+    raise Refused("its proxy tells nothing")
