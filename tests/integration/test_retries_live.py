@@ -49,8 +49,8 @@ SEEN: dict[str, tuple[str, str, str]] = {
     "mesh, writes": ("POST", url("retried"), edge("retried")),
     "nobody": ("GET", url("bare"), edge("bare")),
     "nobody, writes": ("POST", url("bare"), edge("bare")),
-    "application, twice": ("GET", url("front", asks="back", tries=3, pause=0.1), APPLICATION),
-    "application, without limit": ("GET", url("front", asks="back", tries=8), APPLICATION),
+    "application, twice": ("GET", url("front", asks="back", tries=3, pause=0.4), APPLICATION),
+    "application, without limit": ("GET", url("front", asks="back", tries=5), APPLICATION),
     "application, no writes": ("POST", url("front", asks="back", tries=3), APPLICATION),
     "application, writes": ("POST", url("front", asks="back", tries=3, writes="again"), APPLICATION),
 }
@@ -74,7 +74,7 @@ CLAIMS: dict[str, tuple[Claim, list[str], dict[str, str]]] = {
         lambda it: it.to_retry(at_most=2),
         ["mesh", "nobody", "application, twice", "nobody, writes", "application, no writes"],
         {
-            "application, without limit": "up to 7 retries of a call, claimed at most 2",
+            "application, without limit": "up to 4 retries of a call, claimed at most 2",
             "mesh, writes": "70 POST calls retried, and one violates: it may do its work twice",
             "application, writes": "70 POST calls retried, and one violates: it may do its work twice",
         },
@@ -90,7 +90,7 @@ CLAIMS: dict[str, tuple[Claim, list[str], dict[str, str]]] = {
         {"mesh": "up to 2 retries of a call, claimed at most 0", "application, twice": "up to 2 retries of a call"},
     ),
     "space": (
-        lambda it: it.to_space_retries("50ms"),
+        lambda it: it.to_space_retries("250ms"),
         ["application, twice"],
         {
             "mesh": "jittered",
@@ -100,7 +100,7 @@ CLAIMS: dict[str, tuple[Claim, list[str], dict[str, str]]] = {
     "amplification": (
         lambda it: it.to_amplify(at_most=4, per_request_at_most=4),
         ["mesh", "nobody", "application, twice"],
-        {"application, without limit": "8 attempts per user request, at least 8"},
+        {"application, without limit": "5 attempts per user request, at least 5"},
     ),
 }
 """What is claimed -> of whom it is so, and what is said of those of whom it is not."""
