@@ -13,9 +13,10 @@ from dataclasses import asdict
 from typing import Final
 
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, written
+from chaos.claims.columns import sent
 from chaos.claims.explanation import arriving, confidence, counted, timeline_of, times
 from chaos.claims.retries import CALLER_SIDE, ENOUGH
-from chaos.claims.subjects import EdgeSubject, calls_per_request, sent
+from chaos.claims.subjects import EdgeSubject, calls_per_request
 from chaos.claims.ways import before, directly_before
 from chaos.errors import InvalidValue
 from chaos.model.edge import Edge

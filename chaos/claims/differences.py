@@ -16,8 +16,9 @@ from typing import Final, Literal
 
 from chaos.claims import gates, shares
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, unless, written
+from chaos.claims.columns import failures
 from chaos.claims.explanation import confidence, counted, percent, timeline
-from chaos.claims.subjects import WindowSubject, failures, injection_on, response_times
+from chaos.claims.subjects import WindowSubject, injection_on, ordered_response_times, response_times
 from chaos.errors import InvalidValue, nearest
 from chaos.model import units
 from chaos.model.edge import Edge
@@ -193,6 +194,8 @@ def arm(subject: WindowSubject, *, missing_is_bad: bool) -> Arm:
     """A window as one side of a comparison; missing requests failed, or were answered at once."""
     missing = shares.unsent(subject.window)
     bad = shares.spread(failures(subject.requests), missing, int(missing_is_bad))
+    if not missing:
+        return Arm.of(bytes(bad), ordered_response_times(subject))
     times = shares.spread(response_times(subject), missing, math.inf if missing_is_bad else 0.0)
     return Arm.of(bytes(bad), Latencies.of(times))
 
@@ -200,7 +203,8 @@ def arm(subject: WindowSubject, *, missing_is_bad: bool) -> Arm:
 def _judged(comparison: _Comparison, subject: WindowSubject, other: Window) -> Judgement:
     decided = comparison.decided
     bad = failures(subject.requests)
-    against = bytes(map(int.__or__, bad, bytes(map(comparison.other.latencies.quantile(0.95).__lt__, response_times(subject)))))
+    slow = bytes(map(comparison.other.latencies.quantile(0.95).__lt__, response_times(subject)))
+    against = bytes(map(int.__or__, bad, slow)) if 1 in bad else slow
     components = [(component, component.name.removesuffix(" share")) for component in decided.components]
     parts = [_part(component, comparison, name) for component, name in components]
     return Judgement(

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaos.claims import ways
-from chaos.claims.subjects import EdgeSubject, Subject, WindowSubject, calls_per_request, hit_sequences, injection_on, sent
+from chaos.claims.columns import answers, sent
+from chaos.claims.subjects import EdgeSubject, Subject, WindowSubject, calls_per_request, hit_sequences, injection_on
 from chaos.model import units
 from chaos.model.calls import Call
 from chaos.model.edge import Edge, Party
@@ -101,7 +102,7 @@ def details(subject: Subject, culprits: frozenset[int], unnamed: Sequence[EdgeEv
 
 def _answers(subject: WindowSubject) -> str:
     requests = subject.requests
-    kinds = Counter(zip(requests["status"], requests["grpc"], requests["error"], strict=True))
+    kinds = answers(requests)
     texts = requests.tables.texts
     named: Counter[str] = Counter()
     for (status, grpc, error), number in kinds.items():

@@ -16,8 +16,9 @@ from typing import Final, Protocol, runtime_checkable
 
 from chaos.claims import gates
 from chaos.claims.claim import Judgement, Levels, written
+from chaos.claims.columns import failures, sent
 from chaos.claims.differences import By, Name, NotDifferFrom, arm, margins
-from chaos.claims.subjects import Flowing, WindowSubject, failures, sent
+from chaos.claims.subjects import Flowing, WindowSubject
 from chaos.errors import ExperimentError, InvalidValue
 from chaos.model import units
 from chaos.model.injection import InjectionRecord

@@ -16,9 +16,10 @@ from typing import Literal, TypeVar
 
 from chaos.claims import gates, shares
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, Vacuity, unless, written
+from chaos.claims.columns import failures
 from chaos.claims.explanation import counted, percent, timeline
 from chaos.claims.naive import cannot_be_slow
-from chaos.claims.subjects import WindowSubject, failures, response_times
+from chaos.claims.subjects import WindowSubject, ordered_response_times, response_times
 from chaos.errors import InvalidValue
 from chaos.model import units
 from chaos.model.outcome import Outcome
@@ -53,9 +54,9 @@ class RespondWithin(Claim[WindowSubject]):
     def planned(self, outlook: Outlook) -> Plan:
         before, effect = b"", 1.0
         if outlook.steady is not None and len(outlook.steady.samples):
-            times = response_times(WindowSubject(outlook.steady))
-            before = bytes(map(self.seconds.__lt__, times))
-            effect = latency_design_effect(Latencies.of(times), bound=self.seconds)
+            steady = WindowSubject(outlook.steady)
+            before = bytes(map(self.seconds.__lt__, response_times(steady)))
+            effect = latency_design_effect(ordered_response_times(steady), bound=self.seconds)
         plan = shares.planned(self.allowed, LATENCY_LOOKS, outlook, before=before, design_effect=effect)
         fewest = math.ceil(FEWEST_EFFECTIVE * effect)
         return replace(plan, requests=max(fewest, plan.requests)) if plan.requests else plan
@@ -86,7 +87,7 @@ class RespondWithin(Claim[WindowSubject]):
 
         times = kept(response_times(subject))
         slow = bytes(map(self.seconds.__lt__, times))
-        latencies = Latencies.of(times)
+        latencies = ordered_response_times(subject) if self.of == "all" else Latencies.of(times)
         if subject.window.cut_short:
             missing = missing if self.of == "all" else bytes(compress(missing, shares.spread(good, missing, 1)))
             spread = shares.spread(times, missing, math.inf)

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from array import array
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
+from chaos.claims.columns import ordered_times, sent, times
 from chaos.model.calls import Call
 from chaos.model.injection import InjectionRecord, Side
 from chaos.model.samples import Samples
 from chaos.model.verdict import Ledger
-from chaos.model.window import EdgeEvidence, Outlook, Window, WindowEvidence, is_bad, latencies
-
-_ANSWER: Final = ("status", "grpc", "error")
-"""The columns that say whether a request is bad."""
+from chaos.model.window import EdgeEvidence, Outlook, Window, WindowEvidence
+from chaos.stats.quantiles import Latencies
 
 
 @runtime_checkable
@@ -192,29 +190,17 @@ def injection_on(seen: EdgeEvidence, window: WindowEvidence) -> InjectionRecord 
     return next((record for record in window.injections if record.request.edge == seen.edge), None)
 
 
-def sent(samples: Samples) -> Samples:
-    return samples.where([1 if at else 0 for at in samples["sent"]]) if samples["sent"].count(0) else samples
-
-
-def failures(samples: Samples, ok: Collection[int] = ()) -> bytes:
-    """1 for every bad request, in scheduled order: judged once per distinct answer, of which there are few."""
-    columns = [samples[name] for name in _ANSWER]
-    bad = {
-        answer: is_bad(Samples({name: array("q", [value]) for name, value in zip(_ANSWER, answer, strict=True)}), 0, frozenset(ok))
-        for answer in set(zip(*columns, strict=True))
-    }
-    return bytes(map(bad.__getitem__, zip(*columns, strict=True)))
-
-
-def response_times(subject: Subject) -> list[float]:
+def response_times(subject: Subject) -> Sequence[float]:
     """Seconds, in scheduled order; infinite where there was no response.
 
     From the scheduled start; in the closed model, which has no schedule that holds when answers are late, from the actual one.
     """
-    requests = subject.requests
-    if not subject.window.open_model:
-        requests = Samples({**requests.columns, "scheduled": requests["sent"]}, requests.tables)
-    return latencies(requests)
+    return times(subject.requests, from_schedule=subject.window.open_model)
+
+
+def ordered_response_times(subject: Subject) -> Latencies:
+    """The same in order, sorted once for all claims on these requests."""
+    return ordered_times(subject.requests, from_schedule=subject.window.open_model)
 
 
 def hit_sequences(window: WindowEvidence) -> frozenset[int]:

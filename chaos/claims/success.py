@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from chaos.claims import shares
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, Vacuity, unless, written
+from chaos.claims.columns import failures
 from chaos.claims.explanation import per_second, timeline
 from chaos.claims.naive import cannot_fail
-from chaos.claims.subjects import WindowSubject, failures
+from chaos.claims.subjects import WindowSubject
 from chaos.errors import InvalidValue
 from chaos.model import units
 from chaos.model.outcome import Outcome

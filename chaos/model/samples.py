@@ -49,7 +49,7 @@ class Tables:
     responses: Sequence[Response | None] = (None,)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Samples:
     """Requests in scheduled order, one array('q') per name of `COLUMNS`."""
 

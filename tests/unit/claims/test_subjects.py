@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.claims.subjects import (
-    EdgeSubject,
-    WindowSubject,
-    calls_per_request,
-    failures,
-    hit_sequences,
-    injection_on,
-    response_times,
-    sent,
-)
+from chaos.claims.columns import failures, sent
+from chaos.claims.subjects import EdgeSubject, WindowSubject, calls_per_request, hit_sequences, injection_on, response_times
 from chaos.model.fault import abort, delay
 from chaos.model.injection import Side
 from chaos.model.window import WindowEvidence, is_bad
