@@ -24,6 +24,9 @@ class Stuck(FakeMesh):
         super().apply(objects)
         self.injected = "x-envoy-fault-delay-request" in str([o for o in objects if o["metadata"]["name"].endswith("switch")])
 
+    def set_runtime(self, *_):
+        raise Unreachable("the proxy does not answer")
+
 pytest_chaos_mesh = fake_mesh({"front": Behaviour(calls=("back",), patience="1s", fallback="sorry")}, Stuck)
 """
 INTERRUPTED = """
