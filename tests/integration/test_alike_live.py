@@ -23,7 +23,7 @@ ERRORS = 0.05
 """What is promised of each claim; "violated" has less of it."""
 SURE = 0.05
 CALLEES = (Callee(name="front", pods="app: front", http="[{retries: {attempts: 0}}]"),)
-STEADY = url("front", spread=0.2)
+STEADY = url("front", spread=0.5)
 FALSE = {"not_to_differ_from": Outcome.VIOLATED, "to_differ_from": Outcome.HELD, "to_succeed": Outcome.VIOLATED}
 """Verdicts that are false alarms here."""
 
