@@ -111,7 +111,7 @@ def _rows(breaker: Breaker, tries: Iterable[Try]) -> Iterator[tuple[int, int, bo
 def threshold(breaker: Breaker) -> str:
     """`5 x 5xx in a row`."""
     counts = [f"{breaker.consecutive_5xx} x 5xx"] if breaker.consecutive_5xx else []
-    counts += [f"{breaker.consecutive_gateway} gateway errors"] if breaker.consecutive_gateway else []
+    counts += [counted(breaker.consecutive_gateway, "gateway error")] if breaker.consecutive_gateway else []
     return " or ".join(counts) + " in a row"
 
 
@@ -120,9 +120,11 @@ def can_never_eject(breaker: Breaker) -> str:
     if not breaker.ejects or breaker.may_eject:
         return ""
     hosts = len(breaker.hosts)
+    if not hosts:
+        return f"{breaker.name}: it has no hosts, so that none can be put out"
     return (
         f"{breaker.name}: at most {breaker.max_ejection_percent} % of {counted(hosts, 'host')} may be out, which is none: "
-        f"it can never open; set maxEjectionPercent to {math.ceil(100 / max(1, hosts))} or more"
+        f"it can never open; set maxEjectionPercent to {math.ceil(100 / hosts)} or more"
     )
 
 
@@ -145,7 +147,7 @@ def _foretold(breaker: Breaker, failure: Failure, p: float) -> str:
     draws = expected_draws(p, run)
     told = f"{draws:.0f}" if draws < 1e6 else f"{draws:.1e}"
     return (
-        f"{breaker.name}: puts a host out after {threshold(breaker)}, {told} attempts at it on average; "
+        f"{breaker.name}: puts a host out after {threshold(breaker)}, {told} attempt{'' if told == '1' else 's'} at it on average; "
         f"at most {breaker.may_eject} of {counted(len(breaker.hosts), 'host')}"
     )
 
@@ -183,7 +185,8 @@ def _told(pair: Pair, began: int) -> str:
         said.append(f"{threshold(pair.breaker)} reached after {_seconds(pair.tripped - pair.first)}")
     for out in pair.outs:
         lasted = f"back after {_seconds(out.back - out.seen)}" if out.back else f"still out {_seconds(out.last - out.seen)} later"
-        said.append(f"out at {_seconds(out.seen - began)}, {lasted}")
+        since = f"at {_seconds(out.seen - began)}" if out.seen >= began else f"since {_seconds(began - out.seen)} before"
+        said.append(f"out {since}, {lasted}")
     return ", ".join(said)
 
 

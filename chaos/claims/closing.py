@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from chaos.claims import breaking
 from chaos.claims.breaking import NO_PATH
@@ -19,6 +20,9 @@ from chaos.model import units
 from chaos.model.breakers import Breaker, Circuit, Out, Where
 from chaos.model.outcome import Outcome
 from chaos.stats.sequential import SHARE_LOOKS
+
+_NAMED: Final = 3
+"""Hosts that a summary names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +94,10 @@ class CloseCircuit(Claim[EdgeSubject]):
         reason = ""
         if open_still or late:
             outcome = Outcome.VIOLATED
+            named = f" ({', '.join(open_still[:_NAMED])}{' ...' if len(open_still) > _NAMED else ''})" if open_still else ""
             summary = (
-                f"{counted(len(open_still), 'host')} of {len(found)} still out, {counted(len(late), 'call')} turned away after it"
+                f"{counted(len(open_still), 'host')} of {len(found)} still out{named}, "
+                f"{counted(len(late), 'call')} turned away after it"
             )
         elif unseen:
             outcome = Outcome.INCONCLUSIVE

@@ -143,7 +143,9 @@ class OpenCircuit(BreakerClaim):
         return Judgement(
             outcome=Outcome.INCONCLUSIVE,
             summary=f"{name}: {counted(most, 'call')} at once at most",
-            reason=f"its limits ({breaking.limits([breaker])}) were not reached; send more at once, or delay the callee longer",
+            reason=(
+                f"its limits ({breaking.limits([breaker])}) were not reached by then; send more at once, or delay the callee longer"
+            ),
         )
 
 

@@ -45,7 +45,7 @@ def test_a_host_that_is_out_at_the_deadline_violates(judge):
 
     assert (verdict.outcome, verdict.summary) == (
         VIOLATED,
-        "1 host of 1 still out, 0 calls turned away after it; claimed within 3 s",
+        "1 host of 1 still out (h in reviews-v2.bookinfo), 0 calls turned away after it; claimed within 3 s",
     )
 
 
