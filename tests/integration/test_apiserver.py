@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chaos import abort, clock, delay
 from chaos.errors import ChaosError, Forbidden, MeshFailure, Occupied
+from chaos.injection.names import lease_name
 from chaos.mesh.cluster import client as asking
-from chaos.mesh.cluster.kinds import ENVOY_FILTER, LEASE, SERVICE
+from chaos.mesh.cluster.kinds import ENVOY_FILTER, LEASE, POD, SERVICE
+from chaos.mesh.cluster.leases import ClusterLeases
 from chaos.mesh.cluster.mesh import ClusterMesh
 from chaos.mesh.port import Resource
 from chaos.model.topology import Allow, Choice, Target, Topology
@@ -35,8 +38,8 @@ from chaos.run.run import Run
 from tests import cluster_standin
 from tests.apiserver.faults import Faults, in_front_of
 from tests.apiserver.istiod import DESTINATION_RULE, VIRTUAL_SERVICE
-from tests.apiserver.server import CONTEXT, ApiServer
-from tests.apiserver.world import RULES, World, replace_pod, world
+from tests.apiserver.server import CONTEXT, ApiServer, create
+from tests.apiserver.world import RULES, World, publish_pod, replace_pod, world
 from tests.runs import experiment, opened
 
 ROOT = Path(__file__).parents[2]
@@ -413,3 +416,69 @@ def test_who_has_no_rights_is_told_which_and_changes_nothing(as_before: World, t
     told = r"we may not patch envoyfilters.*Add to a Role in shop: .*resources: \[envoyfilters\], verbs: \[patch\]"
     with pytest.raises(MeshFailure, match=told), running(as_before, tmp_path, user="nobody"):
         pass
+
+
+# -- what cannot be injected on
+GHOSTS = """
+apiVersion: v1
+kind: Service
+metadata: {name: ghost, namespace: shop}
+spec: {selector: {app: ghost}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: raw, namespace: shop}
+spec: {selector: {app: store}, ports: [{name: tcp, port: 7001}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: bare, namespace: shop}
+spec: {selector: {app: bare}, ports: [{name: http, port: 80}]}
+"""
+REFUSED = {
+    "web -> ghost": "the caller's proxy has no route to ghost.shop.svc.cluster.local:80",
+    "web -> raw": "no port of raw.shop.svc.cluster.local carries HTTP (7001 is TCP)",
+    "bare -> store": "has no sidecar",
+    "web -> stor": 'no service "stor" in namespace shop; did you mean "store"?',
+    "web -> store": "is under test by run 0123456789ab, which renewed its lease",
+}
+
+
+def test_what_cannot_be_injected_on_is_said_and_nothing_is_changed(shop: World, tmp_path: Path) -> None:
+    """Also a callee that another run has, which is alive."""
+    made = [dict(each) for each in yaml.safe_load_all(GHOSTS)]
+    for service in made:
+        create(shop.admin, SERVICE, service)
+    bare = cluster_standin._pod(next(pod for pod in shop.mesh.pods() if pod.workload == "web"), shop.kubelet.version)
+    bare["metadata"].update(name="bare-1", labels={"app": "bare"})
+    bare["spec"]["containers"] = [{"name": "app"}]
+    publish_pod(shop.admin, bare)
+    leases = ClusterLeases(shop.admin, ("shop",))
+    other = leases.acquire("shop", lease_name("store.shop.svc.cluster.local"), "0123456789ab", valid=600)
+    before = shop.objects()
+    tests = "\n".join(
+        f"def test_{number}(inject):\n    with inject(abort(503), {edge!r}, at='caller'): raise AssertionError('it is on')"
+        for number, edge in enumerate(REFUSED)
+    )
+    (tmp_path / "chaos.yaml").write_text(TOPOLOGY)
+    (tmp_path / "test_refused.py").write_text(f"from chaos import abort\n{tests}\n")
+    try:
+        done = subprocess.run(
+            [*by_pytest(tmp_path, str(shop.visit().kubeconfig))[:-1], "--chaos-lease-timeout=0", "-rN", "test_refused.py"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "XDG_STATE_HOME": str(tmp_path / "state")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        after = shop.objects()
+    finally:
+        leases.release(other)
+        shop.admin.call("DELETE", POD.path("shop", "bare-1"), body={"gracePeriodSeconds": 0})
+        for service in made:
+            shop.admin.delete(SERVICE, service["metadata"]["name"], "shop")
+
+    assert done.returncode == 1, done.stdout
+    for edge, said in REFUSED.items():
+        assert said in done.stdout, (edge, done.stdout)
+    assert after == before
