@@ -14,9 +14,10 @@ from chaos.errors import ExperimentError, InvalidValue, Violated
 from chaos.model.fault import abort
 from chaos.model.outcome import Outcome
 from chaos.model.samples import Samples
-from chaos.model.verdict import Verdict
-from chaos.model.window import WindowEvidence
-from chaos.testing.evidence import SECOND, Ended, Flowed, call, calls, edge, injection, requests, window
+from chaos.model.standards import Standards
+from chaos.model.verdict import Ledger, Verdict
+from chaos.model.window import Window, WindowEvidence
+from chaos.testing.evidence import SECOND, Ended, Flowed, call, calls, closed, edge, injection, requests, window
 
 EDGE = "reviews -> ratings"
 GONE = 300
@@ -205,3 +206,79 @@ def test_a_rare_retry_is_no_retry_load():
     steady = window(before, kind="steady", edges=[edge("a -> b", calls(before))])
     seen = edge("a -> b", calls(after, lambda n, at: call(n, started=at, tries=1 + (n % 10 == 0))))
     assert not retry_load(WindowSubject(window(after, kind="recovery", edges=[seen], steady=steady)), steady, 0.01)
+
+
+class Retried(Flowed):
+    """Recovered as far as users see, while every user request still makes so many attempts at a -> b, of 1.2 in steady."""
+
+    def __init__(self, tries: Callable[[int], int], ledger: Ledger | None = None) -> None:
+        asked = requests(1000, latency=jittered)
+        seen = edge("a -> b", calls(asked, lambda n, at: call(n, started=at, tries=1 + (n % 5 == 0))))
+        super().__init__(window(asked, kind="steady", edges=[seen]), under(), after(), ledger)
+        self._tries = tries
+
+    def between(self, start: int, end: int) -> Window:
+        asked = self._after.between(start, end)
+        seen = edge("a -> b", calls(asked, lambda n, at: call(n, started=at, tries=self._tries(n))))
+        found = window(asked, kind="recovery", edges=[seen], steady=self.steady, start=start, end=end)
+        return closed(found, self.ledger)
+
+
+def test_retry_load_that_stays_violates_though_users_see_nothing():
+    verdict = verdict_on(Retried(lambda n: 3))
+
+    assert verdict.outcome is Outcome.VIOLATED
+    assert verdict.reason == ""
+    assert "success 100 % (was 100 %)" in verdict.summary
+    assert verdict.summary.endswith("; retry load stays: a -> b has 3 attempts per user request, at least 3 (was 1.2)")
+    assert verdict.figures["recovery_time"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("given", "extra", "outcome"),
+    [
+        ({}, 5, Outcome.HELD),  # as in steady
+        ({}, 2, Outcome.HELD),  # 1.5, and 1.25 times 1.2 may stay
+        ({}, 1, Outcome.VIOLATED),  # 2
+        ({"latency_margin": "90%"}, 1, Outcome.HELD),
+        ({"latency_margin": "1%"}, 2, Outcome.VIOLATED),
+    ],
+    ids=str,
+)
+def test_so_much_retry_load_may_stay(given: dict[str, str], extra: int, outcome: Outcome):
+    ledger = Ledger(standards=Standards.of(given))
+
+    assert verdict_on(Retried(lambda n: 1 + (n % extra == 0), ledger), by={"latency": "500ms"}).outcome is outcome
+
+
+def test_two_ways_to_be_violated_share_the_level_of_one():
+    verdict = verdict_on(Retried(lambda n: 1))
+
+    assert verdict.figures["alpha_violated"] == pytest.approx(0.05 / 2 / 2)
+
+
+def test_margins_and_names_are_those_that_were_given():
+    verdict = verdict_on(Flowed(before(), under(), after()), by={"latency": "500ms"})
+
+    assert verdict.claim == 'to_recover(within="5s", after=injection, by={"latency": "500ms"})'
+    with pytest.raises(InvalidValue, match="within is"):
+        verdict_on(Flowed(before(), under(), after()), within="5")
+
+
+@pytest.mark.parametrize(
+    ("latency", "degraded"),
+    [(0.040, False), (0.0485, False), (0.0495, True), (0.2, True)],  # the p95 in steady is 39 ms: 48.75 ms and more are slow
+)
+def test_a_second_is_degraded_by_what_is_a_quarter_slower(latency: float, degraded: bool):
+    slow = after(latency=lambda i: latency if 700 <= i < 800 else jittered(i))
+
+    taken = recovery_time(slow, GONE * SECOND, before())
+
+    assert taken == (pytest.approx(7.99) if degraded else 0.0)
+
+
+def test_of_small_times_two_and_a_half_milliseconds_more_are_slow():
+    steady = window(requests(1000, latency=0.002), kind="steady")
+    for latency, degraded in ((0.0044, False), (0.0046, True)):
+        seen = requests(3000, start=GONE, latency=lambda i, slow=latency: slow if 700 <= i < 800 else 0.002)
+        assert bool(recovery_time(seen, GONE * SECOND, steady)) is degraded

@@ -15,6 +15,7 @@ from chaos.model.fault import Fault, abort, delay
 from chaos.model.injection import Side
 from chaos.model.outcome import Outcome
 from chaos.model.samples import Samples
+from chaos.model.standards import Standards
 from chaos.model.verdict import Ledger, Verdict
 from chaos.model.window import EdgeEvidence, WindowEvidence
 from chaos.testing.evidence import (
@@ -263,3 +264,23 @@ def _with_bad(row: Row, numbers: range) -> WindowEvidence:
     )
     found = evidence(replace(row, calls=one))
     return replace(found, samples=samples)
+
+
+LEVELLED = [
+    name
+    for name in ROWS
+    if name not in ("to_retry", "not_to_retry", "to_space_retries", "to_open_circuit", "not_to_open_circuit", "to_close_circuit")
+]
+
+
+@pytest.mark.parametrize("name", LEVELLED)
+def test_every_statistical_claim_takes_the_levels_of_its_run(name: str):
+    """Of a run of three experiments whose standards are stricter; the others count, and have no level."""
+    row = ROWS[name]
+    held = closed(evidence(row), Ledger(experiments=3, standards=Standards(false_held=0.01, false_violated=0.03)))
+
+    verdict = row.claim(expect(held.edge(EDGE) if row.edge else held, soft=True, allow_vacuous=True))
+
+    figures = verdict.figures
+    levels = [figures["alpha_held"], figures["alpha_violated"]]
+    assert levels == pytest.approx([0.005, 0.01] if name == "to_differ_from" else [0.01, 0.005])
