@@ -55,10 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     if "--found" not in arguments:
         make(ROOT, arguments)
     counts, found = results(ROOT)
-    known = known_survivors()
+    known = Known.read()
     words = [each for each in found if each.wording]
-    new = [each for each in found if not each.wording and each.key not in known]
-    gone = known - {each.key for each in found} if not arguments else set()
+    new = [each for each in found if not each.wording and each not in known]
+    gone = known.mutants - {each.key for each in found} if not arguments else set()
     print(", ".join(f"{number} {status}" for status, number in counts.most_common()))
     print(f"of {len(found)} survivors {len(words)} change words of messages, {len(found) - len(words) - len(new)} are known")
     for each in new:
@@ -68,8 +68,24 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if new or gone else 0
 
 
-def known_survivors() -> set[str]:
-    return {mutant for group in yaml.safe_load(KNOWN.read_text()) for mutant in group["mutants"]}
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Survivors that are right to survive: by name, or by what they have in common."""
+
+    mutants: frozenset[str]
+    patterns: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def read(cls) -> Known:
+        groups = yaml.safe_load(KNOWN.read_text())
+        return cls(
+            frozenset(mutant for group in groups for mutant in group.get("mutants", ())),
+            tuple(re.compile(pattern) for group in groups for pattern in group.get("patterns", ())),
+        )
+
+    def __contains__(self, each: object) -> bool:
+        assert isinstance(each, Survivor)
+        return each.key in self.mutants or any(pattern.search(each.key) for pattern in self.patterns)
 
 
 def make(folder: Path, patterns: Sequence[str] = ()) -> None:

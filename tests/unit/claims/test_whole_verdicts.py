@@ -1,4 +1,4 @@
-"""Everything that a verdict on a circuit breaker, an overload or a recovery says: each number of it, and each line."""
+"""Everything that a verdict says, each number of it and each line: of every claim once held and once broken, of breakers in full."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from chaos.errors import Refused
 from chaos.model.breakers import Circuit
 from chaos.model.calls import Call
 from chaos.model.fault import abort, delay
+from chaos.model.samples import Samples
 from chaos.model.verdict import Verdict
 from chaos.model.window import WindowEvidence
-from chaos.testing.evidence import SECOND, call, calls, circuit, closed, requests
+from chaos.testing.evidence import SECOND, attempts, call, calls, circuit, closed, requests
 from tests.unit.claims.test_breaking import breaker, policy
 from tests.unit.claims.test_closing import after, out
 from tests.unit.claims.test_opening import BAD, _in, seen
+from tests.unit.claims.test_rules import ROWS, Row, evidence, judged
 from tests.unit.claims.test_shedding import overloaded
 
 EDGE = "reviews -> ratings"
@@ -157,3 +159,50 @@ def test_times_are_told_from_where_they_are_asked(snapshot: SnapshotAssertion):
         details(replace(circuit({"h": BAD}, out={"h": [(100.75, 103)]}), overflows={"requests": 3, "retries": 0}), 100 * SECOND)
         == snapshot
     )
+
+
+BROKEN: dict[str, Callable[[Row], WindowEvidence]] = {
+    **{name: lambda row: evidence(replace(row, calls=row.broken_calls)) for name, row in ROWS.items() if row.broken_calls},
+    **{name: lambda row: _with(row, row.broken(requests(2_000))) for name, row in ROWS.items() if row.broken},
+    "to_retry": lambda row: evidence(
+        replace(row, calls=lambda n, at: call(n, started=at, attempts=attempts(at, *[(0.001, 503, "")] * 3)))
+    ),
+    "to_time_out_within": lambda row: evidence(replace(row, calls=lambda n, at: call(n, started=at, seconds=9.0, flags="DI"))),
+    "not_to_differ_from": lambda row: _with(
+        row, requests(2_000, latency=lambda i: 0.5 + 0.001 * (i * 7 % 100), status=lambda i: 503 if i % 10 == 0 else 200)
+    ),
+    "to_differ_from": lambda row: _with(row, requests(2_000, latency=0.001)),
+}
+
+
+def _with(row: Row, samples: Samples) -> WindowEvidence:
+    return replace(evidence(row), samples=samples)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_all_that_a_held_claim_says(name: str, snapshot: SnapshotAssertion):
+    row = ROWS[name]
+
+    assert _rounded(asdict(judged(row, evidence(row)))) == snapshot
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_all_that_a_broken_claim_says(name: str, snapshot: SnapshotAssertion):
+    row = ROWS[name]
+
+    assert _rounded(asdict(judged(row, BROKEN[name](row)))) == snapshot
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.after])
+def test_all_that_an_undecided_claim_says(name: str, snapshot: SnapshotAssertion):
+    """Of ten requests."""
+    row = ROWS[name]
+
+    assert _rounded(asdict(judged(row, evidence(row, of=10)))) == snapshot
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.after])
+def test_all_that_is_said_of_a_window_that_was_cut_short(name: str, snapshot: SnapshotAssertion):
+    row = ROWS[name]
+
+    assert _rounded(asdict(judged(row, evidence(row, cut_short=True)))) == snapshot
