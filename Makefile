@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# What takes no time that others could disturb; real proxies and loads have the machine for themselves.
+SIDE_BY_SIDE := tests/unit tests/acceptance tests/simulations tests/mutation
+
 .DEFAULT_GOAL := help
 .PHONY: help setup experiments test check format lock bench mutate soak clean
 
@@ -24,7 +27,8 @@ experiments: $(STAMP)  ## run the experiments on the local mesh
 	$(BIN)/pytest experiments/
 
 test: $(STAMP)  ## run the test suite
-	$(BIN)/pytest tests/ $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -n auto --dist worksteal $(ARGS)
+	$(BIN)/pytest tests/ $(addprefix --ignore=,$(SIDE_BY_SIDE)) $(ARGS)
 
 check: $(STAMP)  ## ruff, mypy strict, import rules
 	$(BIN)/ruff check .

@@ -188,7 +188,7 @@ def writes(shop: World) -> int:
 
 
 @pytest.mark.parametrize("what", ["script", "pytest"])
-@pytest.mark.seeds(3)
+@pytest.mark.seeds(2)
 def test_a_runner_that_is_killed_at_any_call_leaves_nothing(as_before: World, tmp_path: Path, what: str, seed: int) -> None:
     """`pytest`: with load, as people run it; it undoes by itself on SIGTERM."""
     draws = random.Random(f"{what} {seed}" if what == "pytest" else seed)
@@ -297,7 +297,7 @@ class Others:
         edit(self._shop, kind, "store", change)
 
 
-@pytest.mark.seeds(3)
+@pytest.mark.seeds(2)
 def test_what_others_change_meanwhile_survives_and_nothing_of_ours_stays(
     shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

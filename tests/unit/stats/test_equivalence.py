@@ -40,6 +40,12 @@ def test_an_arm_knows_its_counts_and_design_effects() -> None:
     assert found.effective_requests == min(1_000 / found.share_design_effect, 900 / found.latency_design_effect)
 
 
+def test_declared_bursts_count_where_none_were_seen() -> None:
+    assert (
+        Arm.of(bytes(100), Latencies.of([0.1] * 100), burst=5).share_design_effect == share_design_effect(bytes(100), burst=5) > 9
+    )
+
+
 def test_estimates_use_the_effective_number_of_requests() -> None:
     found = arm(1, bad=0.02)
     effective = found.requests / found.share_design_effect
