@@ -25,5 +25,6 @@ def test_a_fault_at_the_callee_is_retried_away(inject: Inject, load: Load) -> No
         during = traffic.window("4s")
 
     expect(during.edge("reviews -> ratings")).to_retry(at_most=2, at_least=1)
-    # 30 % of 30 % of 30 %: fewer than three pages in a hundred are left without stars.
-    expect(during).to_return(containing="★", at_least="93%")
+    # 30 % of 30 % of 30 %: fewer than three pages in a hundred are left without stars. Some of them come together, where a
+    # replica is put out, and count for less: a claim nearer to 97 % would be undecided now and then.
+    expect(during).to_return(containing="★", at_least="90%")
