@@ -8,15 +8,13 @@ The message follows it down the way, and says which hop adds how much.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import asdict
 from typing import Final
 
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, written
-from chaos.claims.columns import sent
 from chaos.claims.explanation import arriving, confidence, counted, timeline_of, times
 from chaos.claims.retries import CALLER_SIDE, ENOUGH
-from chaos.claims.subjects import EdgeSubject, calls_per_request
+from chaos.claims.subjects import EdgeSubject, attempts_per_request, calls_per_request, per_request
 from chaos.claims.ways import before, directly_before
 from chaos.errors import InvalidValue
 from chaos.model.edge import Edge
@@ -27,7 +25,6 @@ from chaos.stats.means import MeanDecision, judge_mean
 
 PLANNED: Final = 300
 """User requests whose mean can be told from a limit 0.04 away, where they make up to 4 attempts each."""
-
 
 _MORE: Final = 1.05
 _NEARLY: Final = 0.05
@@ -57,11 +54,8 @@ class Amplify(Claim[EdgeSubject]):
         return CALLER_SIDE if subject.side is Side.CALLER else ""
 
     def judge(self, subject: EdgeSubject, levels: Levels) -> Judgement:
-        attempts: Counter[int] = Counter()
-        for call in subject.calls:
-            attempts[call.sequence] += call.tries
         sequences = subject.requests["sequence"]
-        values = [attempts[sequence] for sequence in sequences]
+        values = attempts_per_request(subject.seen, subject.requests)
         decision = judge_mean(values, at_most=self.at_most, alpha_held=levels.held, alpha_violated=levels.violated)
         limit = math.inf if self.each is None else self.each
         storms = [sequence for sequence, number in zip(sequences, values, strict=True) if number > limit]
@@ -141,8 +135,7 @@ def _factors(edge: Edge, window: WindowEvidence) -> tuple[float, float]:
 
 
 def _attempts(edge: Edge, window: WindowEvidence) -> float:
-    requests = len(sent(window.samples))
-    return sum(call.tries for call in window.edges[edge].calls) / requests if requests else math.nan
+    return per_request(sum(call.tries for call in window.edges[edge].calls), window)
 
 
 def _grown(factor: float, usual: float) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaos.claims import ways
-from chaos.claims.columns import answers, sent
-from chaos.claims.subjects import EdgeSubject, Subject, WindowSubject, calls_per_request, hit_sequences, injection_on
+from chaos.claims.columns import answers
+from chaos.claims.subjects import EdgeSubject, Subject, WindowSubject, calls_per_request, hit_sequences, injection_on, per_request
 from chaos.model import units
 from chaos.model.calls import Call
 from chaos.model.edge import Edge, Party
@@ -273,9 +273,8 @@ def _tries(calls: Sequence[Call], seen: EdgeEvidence, subject: Subject) -> str:
 def arriving(edge: Edge, window: WindowEvidence) -> float:
     """Attempts that reached its caller, per user request; NaN where no hop before it was observed."""
     direct = ways.directly_before(edge, window.edges)
-    requests = len(sent(window.samples))
     tries = sum(call.tries for each in direct for call in window.edges[each].calls)
-    return tries / requests if direct and requests else math.nan
+    return per_request(tries, window) if direct else math.nan
 
 
 def _after(calls: Sequence[Call]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -18,13 +17,13 @@ from chaos.claims import gates
 from chaos.claims.claim import Judgement, Levels, written
 from chaos.claims.columns import failures, sent
 from chaos.claims.differences import By, Name, NotDifferFrom, arm, margins
-from chaos.claims.subjects import Flowing, WindowSubject
+from chaos.claims.subjects import Flowing, WindowSubject, attempts_per_request
 from chaos.errors import ExperimentError, InvalidValue
 from chaos.model import units
 from chaos.model.injection import InjectionRecord
 from chaos.model.outcome import Outcome
 from chaos.model.samples import Samples
-from chaos.model.window import EdgeEvidence, Foreseen, Window, WindowEvidence, latencies
+from chaos.model.window import Foreseen, Window, WindowEvidence, latencies
 from chaos.stats.equivalence import planned_requests
 from chaos.stats.means import judge_mean
 
@@ -141,13 +140,6 @@ def retry_load(subject: WindowSubject, steady: WindowEvidence, alpha: float, *, 
                 f"{now.edge} has {rest.mean:.3g} attempts per user request, at least {rest.lower:.3g} (was {usual.mean:.3g})"
             )
     return found
-
-
-def attempts_per_request(seen: EdgeEvidence, requests: Samples) -> list[int]:
-    attempts: Counter[int] = Counter()
-    for call in seen.calls:
-        attempts[call.sequence] += call.tries
-    return [attempts[sequence] for sequence in requests["sequence"]]
 
 
 def recovery_time(requests: Samples, gone: int, steady: WindowEvidence) -> float:

@@ -9,7 +9,6 @@ retriably that more retries would have shown. `at_least` is a share of the calls
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -18,7 +17,7 @@ from typing import Final
 from chaos.claims import shares
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, unless, written
 from chaos.claims.explanation import counted, timeline_of, times
-from chaos.claims.subjects import EdgeSubject
+from chaos.claims.subjects import EdgeSubject, by_request
 from chaos.errors import InvalidValue
 from chaos.model import units
 from chaos.model.calls import Attempt, Call
@@ -201,12 +200,9 @@ def units_of(subject: EdgeSubject) -> list[Unit]:
     fan_out = subject.fan_out
     if fan_out is None:
         return [_of_line(call, call.retries) for call in subject.calls]
-    together: dict[int, list[Call]] = defaultdict(list)
-    for call in subject.calls:
-        together[call.sequence].append(call)
     if fan_out == 1:
-        return [_of_request(calls) for calls in together.values()]
-    return [unit for calls in together.values() for unit in _of_lines(calls, fan_out)]
+        return [_of_request(calls) for calls in by_request(subject.calls)]
+    return [unit for calls in by_request(subject.calls) for unit in _of_lines(calls, fan_out)]
 
 
 def _of_request(calls: Sequence[Call]) -> Unit:

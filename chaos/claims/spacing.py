@@ -7,8 +7,7 @@ short violates the claim, and it is held once so many calls were retried that a 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -16,7 +15,7 @@ from itertools import pairwise
 from chaos.claims.claim import Claim, Judgement, Levels, Plan, written
 from chaos.claims.explanation import counted, timeline_of
 from chaos.claims.retries import CALLER_SIDE, ENOUGH
-from chaos.claims.subjects import EdgeSubject
+from chaos.claims.subjects import EdgeSubject, by_request
 from chaos.model import units
 from chaos.model.calls import Call
 from chaos.model.injection import Side
@@ -101,14 +100,9 @@ class _Gap:
     by_the_mesh: bool
 
 
-def _meant(subject: EdgeSubject) -> Iterable[Sequence[Call]]:
+def _meant(subject: EdgeSubject) -> list[list[Call]]:
     """What the application meant as one call: all calls of a user request, or each where several are meant or nobody knows."""
-    if subject.fan_out != 1:
-        return ([call] for call in subject.calls)
-    together: dict[int, list[Call]] = defaultdict(list)
-    for call in subject.calls:
-        together[call.sequence].append(call)
-    return together.values()
+    return by_request(subject.calls) if subject.fan_out == 1 else [[call] for call in subject.calls]
 
 
 def _gaps(calls: Sequence[Call]) -> list[_Gap]:

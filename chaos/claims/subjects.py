@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
 from chaos.claims.columns import ordered_times, sent, times
@@ -158,8 +158,7 @@ class EdgeSubject(Subject):
 
     def beginning(self, requests: int) -> EdgeSubject:
         window = self.window.beginning(requests)
-        wanted = set(window.samples["sequence"])
-        return EdgeSubject(window, replace(self.seen, calls=tuple(call for call in self.seen.calls if call.sequence in wanted)))
+        return EdgeSubject(window, self.seen.caused_by(set(window.samples["sequence"])))
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -210,5 +209,26 @@ def hit_sequences(window: WindowEvidence) -> frozenset[int]:
 
 def calls_per_request(seen: EdgeEvidence | None, window: WindowEvidence) -> float:
     """Mean number of calls per user request; NaN where the edge was not observed."""
+    return math.nan if seen is None else per_request(len(seen.calls), window)
+
+
+def attempts_per_request(seen: EdgeEvidence, requests: Samples) -> list[int]:
+    """How many attempts each of them caused on the edge, 0 included."""
+    attempts: Counter[int] = Counter()
+    for call in seen.calls:
+        attempts[call.sequence] += call.tries
+    return [attempts[sequence] for sequence in requests["sequence"]]
+
+
+def per_request(number: int, window: WindowEvidence) -> float:
+    """So many for each user request that was sent; NaN where none was."""
     requests = len(sent(window.samples))
-    return len(seen.calls) / requests if seen is not None and requests else math.nan
+    return number / requests if requests else math.nan
+
+
+def by_request(calls: Iterable[Call]) -> list[list[Call]]:
+    """Those of each user request that caused any."""
+    together: dict[int, list[Call]] = defaultdict(list)
+    for call in calls:
+        together[call.sequence].append(call)
+    return list(together.values())

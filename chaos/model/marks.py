@@ -40,6 +40,10 @@ class Mark:
     def flow(self, load: int) -> FlowMark:
         return FlowMark(prefix=f"{self.digits}{load:0{LOAD_DIGITS}x}")
 
+    def covers(self, flow: FlowMark) -> bool:
+        """Do the requests of this load carry it?"""
+        return flow.prefix.startswith(self.digits)
+
 
 @dataclass(frozen=True, slots=True)
 class FlowMark:

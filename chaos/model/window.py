@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -82,6 +82,10 @@ class EdgeEvidence:
         told = ("no call of this window's requests went over it", passing if self.private_only else "", self.lost)
         return "; ".join(filter(None, told))
 
+    def caused_by(self, sequences: Set[int]) -> EdgeEvidence:
+        """The same with the calls of these user requests alone."""
+        return replace(self, calls=tuple(call for call in self.calls if call.sequence in sequences))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowEvidence:
@@ -141,9 +145,7 @@ class WindowEvidence:
         """The same window with some of its requests (0 or 1 per sample), and only their calls."""
         samples = self.samples.where(keep)
         wanted = set(samples["sequence"])
-        edges = {
-            edge: replace(seen, calls=tuple(c for c in seen.calls if c.sequence in wanted)) for edge, seen in self.edges.items()
-        }
+        edges = {edge: seen.caused_by(wanted) for edge, seen in self.edges.items()}
         name = f"{self.name} {suffix}"
         return replace(self, name=name, samples=samples, scheduled=len(samples), transition=0, edges=edges, unnamed=tuple)
 

@@ -193,7 +193,7 @@ class Gatherer:
 
     def _reached_by(self, request: InjectionRequest) -> bool:
         """Bystander traffic carries no mark of an experiment; a match on another header value passes this load by."""
-        if request.traffic == "own" and not self._plan.mark.prefix.startswith(self._experiment.mark.digits):
+        if request.traffic == "own" and not self._experiment.mark.covers(self._plan.mark):
             return False
         if isinstance(self._plan.what, Script):
             return True  # what its requests carry is the script's business

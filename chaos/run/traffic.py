@@ -210,7 +210,7 @@ class Traffic:
     @property
     def own(self) -> bool:
         """Do its requests carry the mark of the experiment? Those of bystanders carry the run's alone."""
-        return self._plan.mark.prefix.startswith(self._experiment.mark.digits)
+        return self._experiment.mark.covers(self._plan.mark)
 
     @property
     def outlook(self) -> Outlook:
