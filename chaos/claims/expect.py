@@ -112,9 +112,6 @@ class _Expectation(Generic[S]):
     def _ledger(self) -> Ledger:
         return self._window.ledger
 
-    def _share(self, at_least: Share | None) -> Share:
-        return self._ledger.standards.at_least if at_least is None else at_least
-
     def _claim(self, kind: Callable[P, Claim[S]], *args: P.args, **kwargs: P.kwargs) -> Verdict | Pending:
         self._ledger.unfinished.pop(self._number, None)
         claim = kind(*args, **kwargs)
@@ -160,7 +157,7 @@ class WindowClaims(_Expectation[WindowSubject]):
 
         `ok`: statuses from 400 that count as success. `burst`: mean length of bursts of failures to be prepared for.
         """
-        return self._claim(Succeed, self._share(at_least), ok=ok, burst=burst)
+        return self._claim(Succeed, _share(at_least, self._ledger), ok=ok, burst=burst)
 
     def to_respond_within(
         self, duration: Duration, *, at: str = "p95", of: Literal["all", "ok"] = "all", closed: bool = False
@@ -184,7 +181,8 @@ class WindowClaims(_Expectation[WindowSubject]):
 
         `json` maps paths to values: `{"reviews[0].rating.stars": 5}`. `header` maps names to values, None = absent.
         """
-        return self._claim(Return, status=status, containing=containing, json=json, header=header, at_least=self._share(at_least))
+        share = _share(at_least, self._ledger)
+        return self._claim(Return, status=status, containing=containing, json=json, header=header, at_least=share)
 
     def to_sustain(self, rate: str | float, *, ok: Collection[int] = (), burst: float = 1) -> Verdict | Pending:
         """At least so many requests per second, of those the load offers, are answered without an error."""
@@ -290,7 +288,7 @@ class GuardClaims:
 
     def to_succeed(self, at_least: Share | None = None, *, ok: Collection[int] = (), burst: float = 1) -> Pending:
         """No fault goes on once fewer of the requests under it than `at_least` are shown to succeed."""
-        return self._watched(Succeed(at_least or self._traffic.ledger.standards.at_least, ok=ok, burst=burst))
+        return self._watched(Succeed(_share(at_least, self._traffic.ledger), ok=ok, burst=burst))
 
     def to_respond_within(self, duration: Duration, *, at: str = "p95") -> Pending:
         """No fault goes on once the latency at a quantile, of the requests under it, is shown to be longer. Takes 500 requests."""
@@ -306,7 +304,7 @@ class GuardClaims:
         at_least: Share | None = None,
     ) -> Pending:
         """No fault goes on once fewer of the answers under it than `at_least` are shown to have everything named here."""
-        share = at_least or self._traffic.ledger.standards.at_least
+        share = _share(at_least, self._traffic.ledger)
         return self._watched(Return(status=status, containing=containing, json=json, header=header, at_least=share))
 
     def _watched(self, claim: Claim[WindowSubject]) -> Pending:
@@ -342,6 +340,10 @@ class _Settling(Guard):
 def _planned(foresee: Callable[[Foreseen], None], claim: Foreseen) -> Planned:
     foresee(claim)
     return Planned(claim.claim, claim.subject, claim.requests)
+
+
+def _share(at_least: Share | None, ledger: Ledger) -> Share:
+    return ledger.standards.at_least if at_least is None else at_least
 
 
 def _levels(ledger: Ledger) -> Levels:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 
 from chaos import clock
@@ -69,6 +72,16 @@ def test_answers_are_guarded_too(experiment: Experiment, traffic: Traffic) -> No
         with experiment.inject(abort(503), EDGE_BACK):
             traffic.window("60s")
     experiment.finish()
+
+
+@pytest.mark.parametrize("nothing", [0, 0.0, ""])
+def test_a_share_of_nothing_is_refused_and_not_taken_for_the_default(
+    experiment: Experiment, traffic: Traffic, nothing: Any
+) -> None:
+    with traffic:
+        for claim in (expect(traffic, guard=True).to_succeed, partial(expect(traffic, guard=True).to_return, status=200)):
+            with pytest.raises(InvalidValue, match="at_least is"):
+                claim(at_least=nothing)
 
 
 def test_who_waits_longer_than_is_guarded_is_not_waited_for(experiment: Experiment, traffic: Traffic) -> None:
