@@ -55,14 +55,22 @@ class Traffic:
 
     # -- life
     def __enter__(self) -> Traffic:
-        if self._flow is not None:
+        if self._begun:
             raise ExperimentError(f"load on {self.target} has flowed already: a load has one block, so call load(...) again")
         self._experiment.remember_traffic(self)
+        self._begin()
+        return self
+
+    @property
+    def _begun(self) -> bool:
+        """Does it flow, or has it?"""
+        return self._flow is not None
+
+    def _begin(self) -> None:
         self._flow = self._experiment.generator.start(self._plan)
         self._gathering = Gatherer(self._experiment, self._plan, self._flow)
         model = model_text(self._plan.model)
         self._experiment.emit(LoadStarted(experiment=self._experiment.name, target=self.target, model=model))
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
@@ -98,8 +106,11 @@ class Traffic:
     @property
     def flow(self) -> Flow:
         if self._flow is None:
-            raise ExperimentError(f"load on {self.target} does not flow yet: use it in a with block, `with load(...) as traffic:`")
+            raise self._not_begun()
         return self._flow
+
+    def _not_begun(self) -> ExperimentError:
+        return ExperimentError(f"load on {self.target} does not flow yet: use it in a with block, `with load(...) as traffic:`")
 
     @property
     def _gatherer(self) -> Gatherer:
@@ -146,11 +157,7 @@ class Traffic:
             self._decide(window, start, seconds)
 
     def _decide(self, window: Window, start: int, seconds: float) -> None:
-        if not window.watched:
-            raise ExperimentError(
-                f"{window.name}: nothing was claimed of it, so that nothing can be decided: write expect(...).to_... in the block, "
-                "`with traffic.until_decided() as w: expect(w).to_succeed()`"
-            )
+        check_claimed(window)
         end = start + int(seconds * clock.NS)
         self._flow_until(window, start, end, seconds, enough=lambda: self._decided(window, start))
         self._close(window, start, min(end, clock.now()), cut_short=True)
@@ -162,11 +169,11 @@ class Traffic:
 
     def settle(self, after: Injection | None = None) -> None:
         """Wait until every request scheduled before `after` was gone (default: before now) has ended, on every hop."""
-        until = clock.now()
-        if after is not None:
-            if not after.record.gone:
-                raise ExperimentError(f"{after.record} is still on: settle after its block has ended")
-            until = after.record.gone
+        if after is not None and not after.record.gone:
+            raise ExperimentError(f"{after.record} is still on: settle after its block has ended")
+        self._await_settled(clock.now() if after is None else after.record.gone)
+
+    def _await_settled(self, until: int) -> None:
         self._gatherer.await_resolved(until)
         if under_way := self._gatherer.await_lines(self.flow.started, until):
             raise Inconclusive(
@@ -177,11 +184,8 @@ class Traffic:
         """Before the first injection: what flowed since the warm-up counts as a steady window, extended if it is too short."""
         if self._flow is None or self._stopped or (self.steady and len(self.steady.samples) >= STEADY_REQUESTS):
             return
-        least = STEADY_SECONDS
-        if isinstance(self._plan.model, OpenModel):
-            least = max(least, STEADY_REQUESTS / self._plan.model.rate)
         start = self._warm()
-        end = max(clock.now(), start + int(least * clock.NS))
+        end = max(clock.now(), start + int(least_steady(self._plan.model) * clock.NS))
         window = self._new_window()
         self._flow_until(window, start, end, (end - start) / clock.NS)
         self._close(window, start, end)
@@ -298,13 +302,19 @@ class Traffic:
         return max(start, min(alive, default=withdrawn))
 
     def _new_window(self, *, looked_at: bool = False) -> Window:
-        if self._stopped:
-            raise ExperimentError(f"load on {self.target} has ended: take its windows inside its block")
-        self._windows += 1
-        window = Window(f"window {self._windows} of {self.target}", self._experiment.ledger)
+        window = Window(self._next_window(), self._experiment.ledger)
         window.outlook = replace(self.outlook, looked_at=looked_at)
         self._tally_before[window] = self._experiment.tally()
         return window
+
+    def _next_window(self) -> str:
+        """Its name. Raises ExperimentError while nothing flows that it could be taken of."""
+        if self._stopped:
+            raise ExperimentError(f"load on {self.target} has ended: take its windows inside its block")
+        if not self._begun:
+            raise self._not_begun()
+        self._windows += 1
+        return f"window {self._windows} of {self.target}"
 
     def _warm(self) -> int:
         return self.flow.started + int(warm_up(self._plan.model) * clock.NS)
@@ -346,6 +356,20 @@ class Traffic:
 def warm_up(model: OpenModel | ClosedModel) -> float:
     """Seconds that belong to no window: the first max(2 s, 50 requests)."""
     return max(WARM_UP_SECONDS, WARM_UP_REQUESTS / model.rate) if isinstance(model, OpenModel) else WARM_UP_SECONDS
+
+
+def least_steady(model: OpenModel | ClosedModel) -> float:
+    """Seconds from the warm-up to the first injection, at least."""
+    return max(STEADY_SECONDS, STEADY_REQUESTS / model.rate) if isinstance(model, OpenModel) else STEADY_SECONDS
+
+
+def check_claimed(window: Window) -> None:
+    """Raises ExperimentError where nothing can be decided."""
+    if not window.watched:
+        raise ExperimentError(
+            f"{window.name}: nothing was claimed of it, so that nothing can be decided: write expect(...).to_... in the block, "
+            "`with traffic.until_decided() as w: expect(w).to_succeed()`"
+        )
 
 
 def model_text(model: OpenModel | ClosedModel) -> str:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from chaos.errors import ExperimentError, PlannedUpToHere
+from chaos.errors import PlannedUpToHere
 from chaos.load.locust.generator import refuse
 from chaos.load.port import LoadPlan, OpenModel, Requests
 from chaos.model import units
@@ -20,10 +20,9 @@ from chaos.model.edge import Edge
 from chaos.model.events import LoadPlanned, WindowPlanned
 from chaos.model.verdict import Ledger
 from chaos.model.window import EdgeWindow, Foreseen, Outlook, Window, WindowEvidence
-from chaos.run.traffic import STEADY_REQUESTS, STEADY_SECONDS, Traffic, model_text, warm_up
+from chaos.run.traffic import STEADY_REQUESTS, Traffic, check_claimed, least_steady, model_text, warm_up
 
 if TYPE_CHECKING:
-    from chaos.run.injecting import Injection
     from chaos.run.plan.experiment import PlannedExperiment
 
 
@@ -34,16 +33,17 @@ class PlannedWindow(Window):
         super().__init__(name, ledger)
         self.planned: int | None = None
         """The requests it would have, as soon as that is known."""
-        self.needs: list[int | None] = []
-        """Of its claims so far."""
         self.faults = faults
         self.over = False
         self._experiment = experiment
         self._early: list[Foreseen] = []
         """Claims made before its length was known."""
 
+    @property
+    def watched(self) -> bool:
+        return bool(self._early)
+
     def foresee(self, claim: Foreseen) -> None:
-        self.needs.append(claim.requests)
         if self.faults:
             self.ledger.look("fault", sound=True)
         if self.over:
@@ -93,13 +93,13 @@ class PlannedTraffic(Traffic):
         self._steady_requests = 0
 
     # -- life
-    def __enter__(self) -> Traffic:
-        if self._began is not None:
-            raise ExperimentError(f"load on {self.target} has flowed already: a load has one block, so call load(...) again")
+    @property
+    def _begun(self) -> bool:
+        return self._began is not None
+
+    def _begin(self) -> None:
         refuse(self._plan)
-        self._experiment.remember_traffic(self)
         self._began = self._experiment.elapsed
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
@@ -154,26 +154,19 @@ class PlannedTraffic(Traffic):
         window = self._new_window(looked_at=True)
         self._wait(self._warmed())
         yield window
-        if not window.needs:
-            raise ExperimentError(
-                f"{window.name}: nothing was claimed of it, so that nothing can be decided: write expect(...).to_... in the block, "
-                "`with traffic.until_decided() as w: expect(w).to_succeed()`"
-            )
+        check_claimed(window)
         self._wait(self._experiment.elapsed + seconds)
         self._closed(window, seconds, at_most=True)
 
-    def settle(self, after: Injection | None = None) -> None:
-        if after is not None and not after.record.gone:
-            raise ExperimentError(f"{after.record} is still on: settle after its block has ended")
+    def _await_settled(self, until: int) -> None:
+        """Nothing is under way."""
 
     def take_steady(self) -> None:
         if self._began is None or self._stopped or self._steady_requests >= STEADY_REQUESTS:
             return
-        model = self._plan.model
-        least = max(STEADY_SECONDS, STEADY_REQUESTS / model.rate) if isinstance(model, OpenModel) else STEADY_SECONDS
         start = self._warmed()
         window = self._new_window()
-        self._wait(max(self._experiment.elapsed, start + least))
+        self._wait(start + least_steady(self._plan.model))
         self._closed(window, self._experiment.elapsed - start)
 
     # -- for claims on the time to come
@@ -198,14 +191,7 @@ class PlannedTraffic(Traffic):
         return not isinstance(self._plan.what, Requests) or self.target.startswith("/")
 
     def _new_window(self, *, looked_at: bool = False) -> PlannedWindow:
-        if self._stopped:
-            raise ExperimentError(f"load on {self.target} has ended: take its windows inside its block")
-        if self._began is None:
-            raise ExperimentError(f"load on {self.target} does not flow yet: use it in a with block, `with load(...) as traffic:`")
-        self._windows += 1
-        window = PlannedWindow(
-            f"window {self._windows} of {self.target}", self.ledger, self._experiment, self._experiment.on(own=self.own)
-        )
+        window = PlannedWindow(self._next_window(), self.ledger, self._experiment, self._experiment.on(own=self.own))
         window.outlook = replace(self.outlook, looked_at=looked_at, foresee=window.foresee)
         return window
 
